@@ -1,0 +1,15 @@
+"""ECA-Net (https://arxiv.org/abs/1910.03151) for MMDetection and MMPretrain.
+
+Importing this package registers its backbones, layers, datasets and hooks in mmengine's root registries, so that any
+OpenMMLab config finds them by name.
+"""
+
+from mmengine.config.utils import MODULE2PACKAGE
+
+from eca_mm import checkpoints, datasets, engine, models
+from eca_mm.version import __version__
+
+# `_base_ = 'eca_mm::imagenet/eca_resnet50.py'` in a config of another project.
+MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
+
+__all__ = ['__version__', 'checkpoints', 'datasets', 'engine', 'models']

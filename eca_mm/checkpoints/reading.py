@@ -1,0 +1,88 @@
+"""Reading checkpoints without running code from them."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+_multiarray = getattr(np, '_core', None) or np.core  # numpy 2 renamed it
+
+# All that a training checkpoint of mmengine holds besides tensors and plain Python: its log history, in numpy arrays.
+ALLOWED_CLASSES = [
+    HistoryBuffer,
+    _multiarray.multiarray._reconstruct,
+    _multiarray.multiarray.scalar,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(t)) for t in (np.bool_, np.uint8, np.int32, np.uint32, np.int64, np.float32, np.float64)},
+]
+# numpy 1 and 2 write the module's name differently, so a file of one is read under the other by either name.
+_ALLOWED = ALLOWED_CLASSES + [
+    (function, f'numpy.{core}.multiarray.{function.__name__}')
+    for core in ('core', '_core')
+    for function in (_multiarray.multiarray._reconstruct, _multiarray.multiarray.scalar)
+]
+
+
+def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any]:
+    """Reads a checkpoint with ``torch.load(weights_only=True)``, allowing the classes in ``ALLOWED_CLASSES`` besides.
+
+    Args:
+        path: A file written by ``torch.save``, or an http(s) or file URL of one, which is downloaded once.
+        map_location: As in ``torch.load``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is truncated, is not a checkpoint, or would have to run code to load.
+        RuntimeError: If torch is older than 2.5, whose safe loading cannot be extended.
+    """
+    if not hasattr(torch.serialization, 'safe_globals'):
+        raise RuntimeError(f'loading checkpoints safely needs torch 2.5 or newer, this is {torch.__version__}')
+    name = str(path)
+    with torch.serialization.safe_globals(_ALLOWED):
+        try:
+            if '://' in name:
+                checkpoint = torch.hub.load_state_dict_from_url(name, map_location=map_location, weights_only=True)
+            else:
+                checkpoint = torch.load(Path(name).expanduser(), map_location=map_location, weights_only=True)
+        except FileNotFoundError:
+            raise FileNotFoundError(f'checkpoint not found: {name}') from None
+        except IsADirectoryError:
+            raise ValueError(f'{name} is a folder, not a checkpoint file') from None
+        except pickle.UnpicklingError as error:
+            needs = re.search(r'GLOBAL (\S+)', str(error))
+            if needs is None:
+                raise ValueError(f'{name} is not a PyTorch checkpoint, or only a part of one') from error
+            raise ValueError(
+                f'{name} is refused: it needs `{needs[1]}` to load, and a checkpoint from elsewhere could run any code '
+                'that way. Save its state_dict alone where you trust it, and load that.'
+            ) from error
+        except (RuntimeError, EOFError, zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
+            raise ValueError(f'{name} is truncated or not a PyTorch checkpoint ({error})') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{name} holds a {type(checkpoint).__name__}, not a dictionary of weights')
+    return checkpoint
+
+
+def use_safe_loading() -> None:
+    """Makes mmengine read local files and URLs with :func:`read_checkpoint`, for this process.
+
+    mmengine's own loader unpickles whatever `weights_only=True` refuses.
+    """
+    CheckpointLoader.register_scheme(['', 'http://', 'https://'], read_checkpoint, force=True)
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The newest complete ``epoch_*.pth`` or ``iter_*.pth`` in a work directory, or None.
+
+    Complete means that the archive has its directory, which `torch.save` writes last.
+    """
+    files = [f for f in Path(work_dir).glob('*.pth') if re.fullmatch(r'(epoch|iter)_\d+\.pth', f.name)]
+    complete = [f for f in files if zipfile.is_zipfile(f)]
+    return max(complete, key=lambda f: f.stat().st_mtime_ns, default=None)

@@ -1,0 +1,29 @@
+"""Writing checkpoints so that a kill leaves the old file or the new one, never half of one."""
+
+import os
+from pathlib import Path
+
+from mmengine.fileio import LocalBackend, register_backend
+
+
+class AtomicBackend(LocalBackend):
+    """mmengine's local file backend with an atomic ``put``: the bytes go to a temporary file that is then renamed.
+
+    Registered as ``eca_mm.atomic``: ``default_hooks = dict(checkpoint=dict(backend_args=dict(backend='eca_mm.atomic')))``.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        target = Path(filepath)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
+        try:
+            with open(temporary, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())  # the bytes are on the disk before the name is
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+register_backend('eca_mm.atomic', AtomicBackend, force=True)

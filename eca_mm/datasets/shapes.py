@@ -1,0 +1,175 @@
+"""The embedded dataset: coloured shapes in COCO's format, drawn on first use."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmdet.datasets import CocoDataset
+from mmengine.registry import DATASETS
+from pycocotools import mask as coco_mask
+
+CLASSES = ('circle', 'square', 'triangle', 'star')
+IMAGE_SIZE = 160  # pixels; the smallest multiple of 32 in which every shape can be large in COCO's sense
+SIZES = ((16, 31), (36, 90), (114, 150))  # sides in pixels that give small, medium and large areas
+SIZE_ODDS = (0.3, 0.45, 0.25)
+NUM_IMAGES = {'train': 800, 'val': 100}
+MIN_VISIBLE = 0.6  # of a shape's area, once all later shapes lie on it
+VERSION = 1  # to be raised with every change of what is drawn
+
+Mask = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@DATASETS.register_module()
+class ShapesDataset(CocoDataset):
+    """Circles, squares, triangles and stars on clouded backgrounds, with boxes and masks in COCO's format.
+
+    Every split is drawn on first use into ``data_root``: ``annotations/instances_{split}.json`` and
+    ``{split}/000001.png``. Image i of a split is the same on every machine. Shapes come in COCO's small (area < 32^2
+    pixels), medium and large (> 96^2) sizes; they overlap, later ones hide parts of earlier ones, and boxes, areas and
+    masks are of the visible part: a polygon where all of a shape is visible, run lengths otherwise.
+
+    Args:
+        split: 'train' (800 images of 160 x 160 pixels) or 'val' (100).
+        data_root: Folder of the dataset.
+        kwargs: Arguments of ``mmdet.CocoDataset``.
+
+    Raises:
+        ValueError: For another split, or if ``data_root`` holds something else.
+    """
+
+    METAINFO = dict(classes=CLASSES, palette=[(220, 20, 60), (0, 90, 200), (0, 150, 60), (240, 150, 0)])
+
+    def __init__(self, split: str, data_root: str, **kwargs: Any) -> None:
+        draw_shapes(data_root)
+        if split not in NUM_IMAGES:
+            raise ValueError(f'split must be one of {sorted(NUM_IMAGES)}, got {split!r}')
+        super().__init__(
+            data_root=data_root,
+            ann_file=f'annotations/instances_{split}.json',
+            data_prefix=dict(img=f'{split}/'),
+            **kwargs,
+        )
+
+
+def draw_shapes(root: str | Path) -> None:
+    """Draws both splits into ``root`` unless they are there.
+
+    Several processes may call this at once: each draws into a folder of its own, the first to finish moves its folder
+    into place, and the others throw theirs away. The same way a kill leaves no half of a dataset.
+
+    Raises:
+        ValueError: If ``root`` exists and is not a shapes dataset of this version.
+    """
+    root = Path(root)
+    if _is_current(root):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f'.{root.name}-', dir=root.parent))
+    try:
+        for index, split in enumerate(NUM_IMAGES):
+            _draw_split(temporary, split, index)
+        (temporary / 'VERSION').write_text(f'{VERSION}\n')
+        temporary.chmod(0o755)
+        os.rename(temporary, root)  # fails if another process was first, but not over an empty folder
+    except OSError:
+        if not _is_current(root):
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_current(root: Path) -> bool:
+    if not root.exists() or not any(root.iterdir()):
+        return False
+    version = root / 'VERSION'
+    if not version.is_file() or version.read_text().strip() != str(VERSION):
+        raise ValueError(f'{root} is not a shapes dataset of version {VERSION}: remove it, or name another folder')
+    return True
+
+
+def _draw_split(root: Path, split: str, split_index: int) -> None:
+    (root / split).mkdir()
+    (root / 'annotations').mkdir(exist_ok=True)
+    images, annotations = [], []
+    for i in range(1, NUM_IMAGES[split] + 1):
+        pixels, shapes = draw_image(np.random.default_rng([VERSION, split_index, i]))
+        name = f'{i:06d}.png'
+        cv2.imwrite(str(root / split / name), pixels)
+        images.append(dict(id=i, file_name=name, width=IMAGE_SIZE, height=IMAGE_SIZE))
+        annotations += [dict(shape, id=len(annotations) + j, image_id=i) for j, shape in enumerate(shapes, 1)]
+    categories = [dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)]
+    dataset = dict(images=images, annotations=annotations, categories=categories)
+    (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(dataset))
+
+
+def draw_image(rng: np.random.Generator) -> tuple[Mask, list[dict[str, Any]]]:
+    """One image, (160, 160, 3) BGR, and its annotations in COCO's format, without ids."""
+    background = rng.integers(0, 256, 3)
+    clouds = cv2.resize(rng.normal(0, 25, (8, 8, 3)), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_CUBIC)
+    pixels = np.clip(background + clouds, 0, 255).astype(np.uint8)
+
+    shapes: list[tuple[int, Mask, Mask]] = []  # class index, polygon, mask of the whole shape
+    sizes = rng.choice(len(SIZES), rng.integers(1, 6), p=SIZE_ODDS)
+    for size in sorted(sizes, reverse=True):  # small ones last, lest they be hidden
+        index = int(rng.integers(len(CLASSES)))
+        polygon = _polygon(CLASSES[index], rng.uniform(*SIZES[size]) / 2, rng)
+        mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+        cv2.fillPoly(mask, [polygon], 1)
+        hidden = [(whole & mask).sum() + (whole.sum() - _visible(shapes, i).sum()) for i, (_, _, whole) in enumerate(shapes)]
+        if any(h > (1 - MIN_VISIBLE) * whole.sum() for h, (_, _, whole) in zip(hidden, shapes, strict=True)):
+            continue  # it would hide too much of another shape
+        shapes.append((index, polygon, mask))
+        cv2.fillPoly(pixels, [polygon], _colour(rng, background))
+    return pixels, [_annotation(shapes, i) for i in range(len(shapes))]
+
+
+def _polygon(name: str, radius: float, rng: np.random.Generator) -> Any:
+    """Corners of a randomly turned shape that lies inside the image, (n, 2) in whole pixels."""
+    if name == 'circle':
+        angles, radii = np.linspace(0, 2 * np.pi, 32, endpoint=False), np.ones(32)
+    elif name == 'star':
+        angles, radii = np.linspace(0, 2 * np.pi, 10, endpoint=False), np.tile([1.25, 0.6], 5)
+    else:
+        corners = 4 if name == 'square' else 3
+        angles, radii = np.linspace(0, 2 * np.pi, corners, endpoint=False), np.full(corners, 1.2)
+    angles = angles + rng.uniform(0, 2 * np.pi)
+    points = radius * radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    points -= points.min(0)
+    room = np.maximum(IMAGE_SIZE - 1 - points.max(0), 0)
+    points += rng.uniform(0, 1, 2) * room
+    return np.clip(points.round(), 0, IMAGE_SIZE - 1).astype(np.int32)
+
+
+def _colour(rng: np.random.Generator, background: Any) -> tuple[int, ...]:
+    while True:
+        colour = rng.integers(0, 256, 3)
+        if np.abs(colour - background).max() > 80:  # enough contrast to be seen
+            return tuple(int(c) for c in colour)
+
+
+def _visible(shapes: list[tuple[int, Mask, Mask]], i: int) -> Mask:
+    visible = shapes[i][2].copy()
+    for _, _, later in shapes[i + 1 :]:
+        visible[later > 0] = 0
+    return visible
+
+
+def _annotation(shapes: list[tuple[int, Mask, Mask]], i: int) -> dict[str, Any]:
+    index, polygon, whole = shapes[i]
+    visible = _visible(shapes, i)
+    run_lengths = coco_mask.encode(np.asfortranarray(visible))
+    segmentation: Any = [polygon.ravel().tolist()]
+    if (visible != whole).any():
+        segmentation = dict(size=run_lengths['size'], counts=run_lengths['counts'].decode())
+    return dict(
+        category_id=index + 1,
+        bbox=coco_mask.toBbox(run_lengths).tolist(),
+        area=int(coco_mask.area(run_lengths)),
+        segmentation=segmentation,
+        iscrowd=0,
+    )

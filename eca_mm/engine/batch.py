@@ -1,0 +1,80 @@
+"""The paper's batch on any number of GPUs."""
+
+from dataclasses import dataclass
+
+from mmengine.config import Config, ConfigDict
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Who contributes what to one step of the optimiser."""
+
+    processes: int
+    images: int  # of one process at once
+    accumulation: int  # batches of one process
+
+    def __str__(self) -> str:
+        total = self.processes * self.images * self.accumulation
+        return (
+            f'{self.processes} process{"es" * (self.processes > 1)} x {self.images} image{"s" * (self.images > 1)} x '
+            f'{self.accumulation} accumulated = {total} images per optimiser step'
+        )
+
+
+def split_batch(images_per_step: int, processes: int, most_images: int) -> Batch:
+    """Splits a step's images over processes and, where they do not fit at once, over accumulated batches.
+
+    ``processes * images * accumulation = images_per_step`` with the largest possible ``images <= most_images``.
+
+    Raises:
+        ValueError: If the processes cannot share the images equally.
+
+    >>> split_batch(8, 1, 2)
+    Batch(processes=1, images=2, accumulation=4)
+    >>> str(split_batch(256, 8, 32))
+    '8 processes x 32 images x 1 accumulated = 256 images per optimiser step'
+    """
+    share, rest = divmod(images_per_step, processes)
+    if rest:
+        fitting = [n for n in range(1, images_per_step + 1) if images_per_step % n == 0]
+        raise ValueError(
+            f'{processes} processes cannot share {images_per_step} images per step equally: start {fitting[:8]} of '
+            'them, or set images_per_step (and the learning rate with it) by --cfg-options'
+        )
+    images = max(n for n in range(1, min(share, most_images) + 1) if share % n == 0)
+    return Batch(processes, images, share // images)
+
+
+def apply_batch(cfg: Config, processes: int) -> Batch | None:
+    """Makes a config's optimiser step see ``cfg.images_per_step`` images whatever the number of processes.
+
+    Sets the batch size (the config's is the most that goes to one process at once) and the accumulation, rounds the
+    epoch to whole steps, and stretches schedules that count iterations, such as a warm-up: an accumulated batch is an
+    iteration to mmengine. The learning rate stays the paper's. A config without ``images_per_step`` is left alone.
+
+    Returns:
+        The split, or None for such a config.
+
+    Raises:
+        ValueError: As :func:`split_batch`.
+    """
+    if cfg.get('images_per_step') is None:
+        return None
+    loader = cfg.train_dataloader
+    batch = split_batch(cfg.images_per_step, processes, loader.batch_size)
+    loader.batch_size = batch.images
+    loader.sampler = ConfigDict(loader.sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
+    cfg.optim_wrapper.accumulative_counts = batch.accumulation
+    schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+    for scheduler in schedulers:
+        if not scheduler.get('by_epoch', True):
+            _stretch(scheduler, batch.accumulation)
+    return batch
+
+
+def _stretch(scheduler: ConfigDict, factor: int) -> None:
+    for key in ('begin', 'end', 'T_max', 'step_size', 'total_steps'):
+        if scheduler.get(key) is not None:
+            scheduler[key] *= factor
+    if 'milestones' in scheduler:
+        scheduler.milestones = [m * factor for m in scheduler.milestones]

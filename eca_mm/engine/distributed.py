@@ -1,0 +1,45 @@
+"""Starting the processes' communication, on GPUs or, for tests and small machines, on CPUs."""
+
+import os
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size, init_dist, is_distributed
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+_VARIABLE = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
+_STARTER = {'pytorch': 'torchrun', 'slurm': 'srun', 'mpi': 'mpirun'}
+
+
+def init_distributed(cfg: Config, launcher: str) -> int:
+    """Joins the process group that ``launcher`` describes in the environment.
+
+    Without CUDA it takes gloo, which mmengine's own start does not reach: it selects a GPU first.
+
+    Returns:
+        The number of processes.
+
+    Raises:
+        ValueError: For an unknown launcher, one that did not start this process, or Slurm or MPI without CUDA.
+    """
+    if launcher not in LAUNCHERS:
+        raise ValueError(f'launcher must be one of {", ".join(LAUNCHERS)}, got {launcher!r}')
+    cfg.launcher = launcher
+    if launcher == 'none':
+        return 1
+    if _VARIABLE[launcher] not in os.environ:
+        raise ValueError(
+            f'--launcher {launcher} needs the variables that {_STARTER[launcher]} sets, such as {_VARIABLE[launcher]}: '
+            f'start this command with {_STARTER[launcher]}, or leave --launcher out'
+        )
+    if not is_distributed():
+        if torch.cuda.is_available():
+            init_dist(launcher, **cfg.env_cfg.get('dist_cfg', dict(backend='nccl')))
+        elif launcher == 'pytorch':
+            torch.distributed.init_process_group('gloo')
+        else:
+            raise ValueError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
+    if not torch.cuda.is_available():
+        # mmengine's default wrapper names a GPU for each process.
+        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    return get_world_size()

@@ -1,0 +1,101 @@
+"""Efficient Channel Attention: the paper's Eq. 4-6 and 9."""
+
+import math
+
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from eca_mm.models.attention.pooling import rescale, squeeze
+
+
+def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
+    """Kernel size of ECA for a block with ``channels`` output channels (Eq. 9).
+
+    ``k = |log2(C) / gamma + b / gamma|_odd``, rounded as the code of the paper's Figure 3 does it: truncate, then add
+    one where the result is even.
+
+    Args:
+        channels: Number of channels C.
+        gamma, b: Parameters of the mapping; 2 and 1 in the paper.
+
+    Returns:
+        An odd kernel size.
+
+    Raises:
+        ValueError: If ``channels`` is not a positive integer or ``gamma`` is not positive.
+
+    >>> [eca_kernel_size(c) for c in (64, 128, 256, 512, 1024, 2048)]
+    [3, 5, 5, 5, 5, 7]
+    """
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f'channels must be a positive integer, got {channels!r}')
+    if gamma <= 0:
+        raise ValueError(f'gamma must be positive, got {gamma!r}')
+    t = int(abs((math.log2(channels) + b) / gamma))
+    return t if t % 2 else t + 1
+
+
+def _odd_kernel_size(kernel_size: int | None, channels: int, gamma: float, b: float) -> int:
+    if kernel_size is None:
+        return eca_kernel_size(channels, gamma, b)
+    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f'kernel_size must be a positive odd integer, or None for Eq. 9, got {kernel_size!r}')
+    return kernel_size
+
+
+@MODELS.register_module()
+class ECALayer(nn.Module):
+    """Efficient Channel Attention (Eq. 5-6): ``X * sigmoid(C1D_k(g(X)))``.
+
+    One 1D convolution of k weights runs along the channels; every channel's weight depends on its k neighbours. Takes
+    and returns (N, C, H, W). The sigmoid is Eq. 6's; Figure 3's code leaves it out.
+
+    Args:
+        in_channels: Number of channels C.
+        kernel_size: Odd k, or None for the adaptive choice of Eq. 9.
+        gamma, b: Parameters of Eq. 9, used when ``kernel_size`` is None.
+
+    Raises:
+        ValueError: For an even or non-positive kernel size; in ``forward``, for an input that is not 4-dimensional.
+
+    >>> ECALayer(512)
+    ECALayer(
+      (conv): Conv1d(1, 1, kernel_size=(5,), stride=(1,), padding=(2,), bias=False)
+    )
+    """
+
+    _abbr_ = 'eca'  # the attribute's name in a block, hence the authors' key: layer1.0.eca.conv.weight
+
+    def __init__(self, in_channels: int, kernel_size: int | None = None, gamma: float = 2, b: float = 1) -> None:
+        super().__init__()
+        k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
+        self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(squeeze(x)[:, None])  # (N, 1, C)
+        return rescale(x, y[:, 0].sigmoid())
+
+
+@MODELS.register_module()
+class ECANSLayer(nn.Module):
+    """ECA without shared parameters, ECA-NS (Eq. 4): ``w_i = sigmoid(sum_j alpha_i^j y_i^j)``, kC weights.
+
+    Every channel weighs its own k neighbours; beyond the first and the last channel they are zero. Takes and returns
+    (N, C, H, W). As in the authors' code the weights are those of a depth-wise convolution: ``conv.weight`` of shape
+    (C, 1, k).
+
+    Args and errors: those of :class:`ECALayer`.
+    """
+
+    _abbr_ = 'eca'
+
+    def __init__(self, in_channels: int, kernel_size: int | None = None, gamma: float = 2, b: float = 1) -> None:
+        super().__init__()
+        k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
+        self.conv = nn.Conv1d(in_channels, in_channels, k, groups=in_channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        k = self.conv.kernel_size[0]
+        neighbours = F.pad(squeeze(x), (k // 2, k // 2)).unfold(1, k, 1)  # (N, C, k)
+        return rescale(x, self.conv(neighbours)[:, :, 0].sigmoid())

@@ -1,0 +1,3 @@
+from eca_mm.models.backbones.resnet import AttentionResNet, ECAResNet
+
+__all__ = ['AttentionResNet', 'ECAResNet']

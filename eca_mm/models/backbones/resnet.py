@@ -1,0 +1,134 @@
+"""ResNets with an attention slot in every block."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmcv.cnn.bricks import build_plugin_layer
+from mmengine.registry import MODELS
+from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck, ResLayer, ResNet
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from eca_mm.checkpoints import load_backbone
+
+Attention = dict[str, Any] | None
+
+
+class _AttentionSlot:
+    """A residual block whose branch ends in an attention layer, before drop path and the sum (the paper's Figure 2).
+
+    The layer is built as mmcv builds plugins: with ``in_channels``, and named by its ``_abbr_``.
+    """
+
+    num_convs: int
+
+    def __init__(self, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.attention_name = None
+        if attention is not None:
+            self.attention_name, layer = build_plugin_layer(attention, in_channels=self.out_channels)
+            self.add_module(self.attention_name, layer)
+
+    def _residual(self, x: Tensor) -> Tensor:
+        out = x
+        for i in range(1, self.num_convs + 1):
+            out = getattr(self, f'norm{i}')(getattr(self, f'conv{i}')(out))
+            if i < self.num_convs:
+                out = self.relu(out)
+        if self.attention_name is not None:
+            out = getattr(self, self.attention_name)(out)
+        identity = x if self.downsample is None else self.downsample(x)
+        return self.drop_path(out) + identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.with_cp and x.requires_grad:
+            return self.relu(checkpoint(self._residual, x, use_reentrant=False))
+        return self.relu(self._residual(x))
+
+
+class AttentionBasicBlock(_AttentionSlot, BasicBlock):
+    num_convs = 2
+
+
+class AttentionBottleneck(_AttentionSlot, Bottleneck):
+    num_convs = 3
+
+
+@MODELS.register_module()
+class AttentionResNet(ResNet):
+    """mmpretrain's ResNet with one attention layer in every block, after its last norm and before the residual sum.
+
+    Takes images (N, 3, H, W) and returns a tuple of features, one per stage in ``out_indices``: (N, 256 * 2^i, H /
+    2^(i+2), W / 2^(i+2)) for stage i of depths 50, 101 and 152, a quarter of these channels for 18 and 34. It serves
+    mmdet as well as mmpretrain: in a detector ``out_indices=(0, 1, 2, 3), frozen_stages=1, norm_eval=True`` is usual.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        attention: Config of the layer, e.g. ``dict(type='ECALayer')``, built with ``in_channels`` of the block's
+            output; None for a plain ResNet; or a sequence of these, one per stage.
+        kwargs: Arguments of ``mmpretrain.ResNet``: out_indices, frozen_stages, norm_eval, norm_cfg, with_cp,
+            drop_path_rate, deep_stem, avg_down, style, strides, dilations, zero_init_residual, init_cfg, ...
+            ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` is strict here: see
+            :func:`eca_mm.checkpoints.load_backbone`.
+
+    Raises:
+        ValueError: For an unknown depth, or a sequence of attentions that has not one entry per stage.
+    """
+
+    arch_settings = {
+        18: (AttentionBasicBlock, (2, 2, 2, 2)),
+        34: (AttentionBasicBlock, (3, 4, 6, 3)),
+        50: (AttentionBottleneck, (3, 4, 6, 3)),
+        101: (AttentionBottleneck, (3, 4, 23, 3)),
+        152: (AttentionBottleneck, (3, 8, 36, 3)),
+    }
+
+    def __init__(self, depth: int, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
+        if depth not in self.arch_settings:
+            raise ValueError(f'depth must be one of {sorted(self.arch_settings)}, got {depth!r}')
+        self._stage_attention = per_stage('attention', attention, kwargs.get('num_stages', 4))
+        super().__init__(depth, **kwargs)
+
+    def make_res_layer(self, **kwargs: Any) -> nn.Module:
+        stage = len(self.res_layers)
+        return ResLayer(attention=self._stage_attention[stage], **kwargs)
+
+    def init_weights(self) -> None:
+        """As in mmpretrain, but a pretrained backbone is loaded whole or refused."""
+        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
+            load_backbone(self, self.init_cfg['checkpoint'])
+        else:
+            super().init_weights()
+
+
+@MODELS.register_module()
+class ECAResNet(AttentionResNet):
+    """ECA-Net: a ResNet with :class:`~eca_mm.models.attention.ECALayer` in every block (the paper's Section 3.3).
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        kernel_size: None for Eq. 9 on the block's output channels (5, 5, 5, 7 by stage of ECA-ResNet-50), an odd int
+            for every block, or one entry per stage; the authors' weights have (3, 5, 5, 7) at depth 50.
+        kwargs: As for :class:`AttentionResNet`, without ``attention``.
+
+    Raises:
+        ValueError: For an unknown depth, an even or non-positive kernel size, or a sequence of kernel sizes that has
+            not one entry per stage.
+    """
+
+    def __init__(self, depth: int, kernel_size: int | None | Sequence[int | None] = None, **kwargs: Any) -> None:
+        sizes = per_stage('kernel_size', kernel_size, kwargs.get('num_stages', 4))
+        super().__init__(depth, [dict(type='eca_mm.ECALayer', kernel_size=k) for k in sizes], **kwargs)
+
+
+def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
+    """One entry per stage: a list or tuple as it is, anything else repeated.
+
+    Raises:
+        ValueError: If a list or tuple has not ``num_stages`` entries.
+    """
+    if not isinstance(value, (list, tuple)):
+        return [value] * num_stages
+    if len(value) != num_stages:
+        raise ValueError(f'{name} needs one entry per stage, {num_stages}, got {len(value)}: {value!r}')
+    return list(value)

@@ -1,0 +1,26 @@
+#!/usr/bin/env python
+"""Trains a detector or a classifier.
+
+    tools/train.py configs/faster_rcnn_eca_r50_fpn_shapes.py                     # a few minutes, no data needed
+    tools/train.py configs/faster_rcnn_eca_r50_fpn_1x.py --data-root /data/coco
+    torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py --launcher pytorch
+"""
+
+from arguments import parser
+from eca_mm.engine import load_config, train
+from eca_mm.engine.cli import run_tool
+
+
+def main() -> None:
+    p = parser(__doc__)
+    p.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from the one named')
+    p.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
+    p.add_argument('--compile', action='store_true', help='compile the training step with torch.compile')
+    p.add_argument('--seed', type=int, default=0, help='of weights, sampling and augmentation (%(default)s)')
+    a = p.parse_args()
+    cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
+    print(train(cfg, launcher=a.launcher, resume=a.resume, amp=a.amp, compile=a.compile, seed=a.seed))
+
+
+if __name__ == '__main__':
+    run_tool(main)
