@@ -43,7 +43,9 @@ def check_package(module: str, distributions: list[str], low: str, high: str) ->
             continue
     found = ', '.join(f'{name} {version}' for name, version in versions.items()) or 'not installed'
     if len(versions) > 1:
-        return Finding(module, found, 'FAIL', f'these overwrite each other: pip uninstall {" ".join(versions)}, then one')
+        return Finding(
+            module, found, 'FAIL', f'these overwrite each other: pip uninstall {" ".join(versions)}, then one'
+        )
     if not versions:
         return Finding(module, found, 'FAIL', 'see Installation in the README')
     try:
@@ -103,7 +105,9 @@ def check_cuda() -> list[Finding]:
     except Exception:
         return []
     if not torch.cuda.is_available():
-        return [Finding('CUDA', 'no GPU', 'warn', 'training runs on the CPU: enough for the shapes configs, not for COCO')]
+        return [
+            Finding('CUDA', 'no GPU', 'warn', 'training runs on the CPU: enough for the shapes configs, not for COCO')
+        ]
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     advice = 'mmcv was built without CUDA or for another GPU: build it on this machine (README)'
     return [
@@ -138,7 +142,9 @@ def main() -> None:
     findings = diagnose()
     width = max(len(f.what) for f in findings)
     for f in findings:
-        print(f'{f.state:<5} {f.what:<{width}}  {f.found}' + (f'\n      {"":<{width}}  -> {f.advice}' if f.advice else ''))
+        print(
+            f'{f.state:<5} {f.what:<{width}}  {f.found}' + (f'\n      {"":<{width}}  -> {f.advice}' if f.advice else '')
+        )
     failures = sum(f.state == 'FAIL' for f in findings)
     print(f'\n{failures} problems: training cannot run' if failures else '\nTraining can run.')
     sys.exit(failures > 0)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python
 """Predicts on an image or a folder of images: annotated copies and JSON.
 
-    tools/predict.py configs/mask_rcnn_eca_r50_fpn_1x.py epoch_12.pth street.jpg --out-dir predictions
+tools/predict.py configs/mask_rcnn_eca_r50_fpn_1x.py epoch_12.pth street.jpg --out-dir predictions
 """
 
 from arguments import parser
+
 from eca_mm.engine import find_images, load_config, predict
 from eca_mm.engine.cli import run_tool
 
@@ -18,9 +19,7 @@ def main() -> None:
     p.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
     a = p.parse_args()
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
-    images = predict(
-        cfg, a.checkpoint, find_images(a.images), a.out_dir, threshold=a.threshold, device=a.device
-    )
+    images = predict(cfg, a.checkpoint, find_images(a.images), a.out_dir, threshold=a.threshold, device=a.device)
     print(f'{len(images)} images: pictures and JSON in {a.out_dir}')
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python
 """Tests a checkpoint: metrics on screen and in metrics.json.
 
-    tools/test.py configs/faster_rcnn_eca_r50_fpn_shapes.py work_dirs/faster_rcnn_eca_r50_fpn_shapes/epoch_3.pth
+tools/test.py configs/faster_rcnn_eca_r50_fpn_shapes.py work_dirs/faster_rcnn_eca_r50_fpn_shapes/epoch_3.pth
 """
 
 from arguments import parser
-from eca_mm.engine import load_config, test
+
+from eca_mm.engine import evaluate, load_config
 from eca_mm.engine.cli import run_tool
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     p.add_argument('--out', metavar='PREFIX', help="write predictions in COCO's result format: PREFIX.bbox.json, ...")
     a = p.parse_args()
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
-    for name, value in test(cfg, a.checkpoint, out=a.out, launcher=a.launcher).items():
+    for name, value in evaluate(cfg, a.checkpoint, out=a.out, launcher=a.launcher).items():
         print(f'{name:<24} {value:.4f}')
     print(f'written: {cfg.work_dir}/metrics.json')
 

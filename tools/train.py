@@ -1,12 +1,13 @@
 #!/usr/bin/env python
 """Trains a detector or a classifier.
 
-    tools/train.py configs/faster_rcnn_eca_r50_fpn_shapes.py                     # a few minutes, no data needed
-    tools/train.py configs/faster_rcnn_eca_r50_fpn_1x.py --data-root /data/coco
-    torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py --launcher pytorch
+tools/train.py configs/faster_rcnn_eca_r50_fpn_shapes.py                     # a few minutes, no data needed
+tools/train.py configs/faster_rcnn_eca_r50_fpn_1x.py --data-root /data/coco
+torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py --launcher pytorch
 """
 
 from arguments import parser
+
 from eca_mm.engine import load_config, train
 from eca_mm.engine.cli import run_tool
 

@@ -9,7 +9,7 @@ from mmengine.fileio import LocalBackend, register_backend
 class AtomicBackend(LocalBackend):
     """mmengine's local file backend with an atomic ``put``: the bytes go to a temporary file that is then renamed.
 
-    Registered as ``eca_mm.atomic``: ``default_hooks = dict(checkpoint=dict(backend_args=dict(backend='eca_mm.atomic')))``.
+    Registered as ``eca_mm.atomic``, for ``CheckpointHook(backend_args=dict(backend='eca_mm.atomic'))``.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:

@@ -13,12 +13,19 @@ from mmdet.datasets import CocoDataset
 from mmengine.registry import DATASETS
 from pycocotools import mask as coco_mask
 
-CLASSES = ('circle', 'square', 'triangle', 'star')
+CORNERS = {  # number of corners, angle of the first, their radii in turn
+    'circle': (32, 0, (1.0,)),
+    'square': (4, np.pi / 4, (1.2,)),
+    'triangle': (3, -np.pi / 2, (1.2,)),
+    'star': (10, -np.pi / 2, (1.25, 0.6)),
+}
+CLASSES = tuple(CORNERS)
 IMAGE_SIZE = 160  # pixels; the smallest multiple of 32 in which every shape can be large in COCO's sense
 SIZES = ((16, 31), (36, 90), (114, 150))  # sides in pixels that give small, medium and large areas
-SIZE_ODDS = (0.3, 0.45, 0.25)
+SIZE_ODDS = (0.4, 0.45, 0.15)
 NUM_IMAGES = {'train': 800, 'val': 100}
-MIN_VISIBLE = 0.6  # of a shape's area, once all later shapes lie on it
+TILT = np.pi / 12  # shapes stand upright, but for so much
+MAX_OVERLAP = 0.25  # of two shapes, as a part of the smaller one's area
 VERSION = 1  # to be raised with every change of what is drawn
 
 Mask = np.ndarray[Any, np.dtype[np.uint8]]
@@ -95,7 +102,8 @@ def _is_current(root: Path) -> bool:
 def _draw_split(root: Path, split: str, split_index: int) -> None:
     (root / split).mkdir()
     (root / 'annotations').mkdir(exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for i in range(1, NUM_IMAGES[split] + 1):
         pixels, shapes = draw_image(np.random.default_rng([VERSION, split_index, i]))
         name = f'{i:06d}.png'
@@ -114,31 +122,24 @@ def draw_image(rng: np.random.Generator) -> tuple[Mask, list[dict[str, Any]]]:
     pixels = np.clip(background + clouds, 0, 255).astype(np.uint8)
 
     shapes: list[tuple[int, Mask, Mask]] = []  # class index, polygon, mask of the whole shape
-    sizes = rng.choice(len(SIZES), rng.integers(1, 6), p=SIZE_ODDS)
+    sizes = rng.choice(len(SIZES), rng.integers(3, 8), p=SIZE_ODDS)
     for size in sorted(sizes, reverse=True):  # small ones last, lest they be hidden
         index = int(rng.integers(len(CLASSES)))
         polygon = _polygon(CLASSES[index], rng.uniform(*SIZES[size]) / 2, rng)
         mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
         cv2.fillPoly(mask, [polygon], 1)
-        hidden = [(whole & mask).sum() + (whole.sum() - _visible(shapes, i).sum()) for i, (_, _, whole) in enumerate(shapes)]
-        if any(h > (1 - MIN_VISIBLE) * whole.sum() for h, (_, _, whole) in zip(hidden, shapes, strict=True)):
-            continue  # it would hide too much of another shape
+        if any((mask & other).sum() > MAX_OVERLAP * min(mask.sum(), other.sum()) for _, _, other in shapes):
+            continue
         shapes.append((index, polygon, mask))
         cv2.fillPoly(pixels, [polygon], _colour(rng, background))
     return pixels, [_annotation(shapes, i) for i in range(len(shapes))]
 
 
 def _polygon(name: str, radius: float, rng: np.random.Generator) -> Any:
-    """Corners of a randomly turned shape that lies inside the image, (n, 2) in whole pixels."""
-    if name == 'circle':
-        angles, radii = np.linspace(0, 2 * np.pi, 32, endpoint=False), np.ones(32)
-    elif name == 'star':
-        angles, radii = np.linspace(0, 2 * np.pi, 10, endpoint=False), np.tile([1.25, 0.6], 5)
-    else:
-        corners = 4 if name == 'square' else 3
-        angles, radii = np.linspace(0, 2 * np.pi, corners, endpoint=False), np.full(corners, 1.2)
-    angles = angles + rng.uniform(0, 2 * np.pi)
-    points = radius * radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    """Corners of a slightly tilted shape that lies inside the image, (n, 2) in whole pixels."""
+    corners, start, ratios = CORNERS[name]
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False) + start + rng.uniform(-TILT, TILT)
+    points = radius * np.resize(ratios, corners)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
     points -= points.min(0)
     room = np.maximum(IMAGE_SIZE - 1 - points.max(0), 0)
     points += rng.uniform(0, 1, 2) * room

@@ -1,7 +1,7 @@
 from eca_mm.engine.batch import Batch, apply_batch, split_batch
 from eca_mm.engine.config import load_config
+from eca_mm.engine.evaluate import evaluate
 from eca_mm.engine.predict import find_images, predict
-from eca_mm.engine.test import test
 from eca_mm.engine.train import Interrupted, Summary, train
 
 __all__ = [
@@ -9,10 +9,10 @@ __all__ = [
     'Interrupted',
     'Summary',
     'apply_batch',
+    'evaluate',
     'find_images',
     'load_config',
     'predict',
     'split_batch',
-    'test',
     'train',
 ]

@@ -58,7 +58,7 @@ def check_weights(cfg: Config) -> None:
     init = (cfg.model.get('backbone') or {}).get('init_cfg')
     if not isinstance(init, dict) or init.get('type') != 'Pretrained':
         return
-    source = init.checkpoint
+    source = init['checkpoint']
     if '://' in source or Path(source).expanduser().exists():
         return
     raise FileNotFoundError(

@@ -46,8 +46,8 @@ class StrictRunner(Runner):
         expected = self.epoch * len(self.train_dataloader)
         if self.iter != expected:
             raise ValueError(
-                f'{filename} ends epoch {self.epoch} with iteration {self.iter}, this run would with {expected}: resume '
-                'with the dataset, number of processes and images per process that it was started with'
+                f'{filename} ends epoch {self.epoch} with iteration {self.iter}, this run would with {expected}: '
+                'resume with the dataset, number of processes and images per process that it was started with'
             )
 
 

@@ -101,7 +101,9 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
     cfg.resume = bool(checkpoint)
     if checkpoint:
         if not checkpoint.is_file():
-            raise FileNotFoundError(f'checkpoint not found: {checkpoint}; --resume alone takes the newest of {cfg.work_dir}')
+            raise FileNotFoundError(
+                f'checkpoint not found: {checkpoint}; --resume alone takes the newest of {cfg.work_dir}'
+            )
         cfg.load_from = str(checkpoint)
 
 
@@ -110,7 +112,9 @@ def _how_to_continue(runner: StrictRunner) -> str:
     where = f'epoch {runner.epoch + 1} of {runner.max_epochs}, iteration {runner.iter} of {runner.max_iters}'
     if checkpoint is None:
         return f'interrupted in {where}, before the first checkpoint: nothing to resume'
-    return f'interrupted in {where}. {checkpoint} is the last checkpoint: the same command with --resume goes on from it'
+    return (
+        f'interrupted in {where}. {checkpoint} is the last checkpoint: the same command with --resume goes on from it'
+    )
 
 
 def _summary(cfg: Config, runner: StrictRunner, seconds: float) -> Summary:

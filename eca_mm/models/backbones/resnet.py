@@ -14,17 +14,22 @@ from eca_mm.checkpoints import load_backbone
 Attention = dict[str, Any] | None
 
 
-class _AttentionSlot:
+class _AttentionSlot(nn.Module):
     """A residual block whose branch ends in an attention layer, before drop path and the sum (the paper's Figure 2).
 
     The layer is built as mmcv builds plugins: with ``in_channels``, and named by its ``_abbr_``.
     """
 
     num_convs: int
+    out_channels: int
+    with_cp: bool
+    relu: nn.Module
+    drop_path: nn.Module
+    downsample: nn.Module | None
 
     def __init__(self, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.attention_name = None
+        self.attention_name: str | None = None
         if attention is not None:
             self.attention_name, layer = build_plugin_layer(attention, in_channels=self.out_channels)
             self.add_module(self.attention_name, layer)

@@ -1,4 +1,4 @@
-"""Testing a checkpoint: metrics, and predictions in COCO's result format."""
+"""Evaluating a checkpoint: metrics, and predictions in COCO's result format."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from eca_mm.engine.files import check_data
 from eca_mm.engine.runner import build_runner, building
 
 
-def test(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none') -> dict[str, float]:
+def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none') -> dict[str, float]:
     """Evaluates a checkpoint on the config's test set and writes ``metrics.json`` into the work directory.
 
     Args:

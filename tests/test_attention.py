@@ -1,0 +1,170 @@
+"""The layers against timm, the formulas, and finite differences."""
+
+import math
+
+import pytest
+import torch
+from timm.layers import EcaModule
+from torch import nn
+
+from eca_mm.models import ECALayer, ECANSLayer, SELayer, eca_kernel_size
+
+LAYERS = [lambda: ECALayer(32), lambda: ECANSLayer(32, 3), lambda: SELayer(32)]
+IDS = ['eca', 'eca_ns', 'se']
+
+
+@pytest.fixture(params=LAYERS, ids=IDS)
+def layer(request):
+    torch.manual_seed(0)
+    return request.param()
+
+
+def features(*shape, dtype=torch.float64):
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(1)).requires_grad_()
+
+
+class TestKernelSize:
+    def test_is_figure_3(self):
+        for channels in range(1, 4097):
+            t = int(abs((math.log(channels, 2) + 1) / 2))
+            expected = t if t % 2 else t + 1
+            # math.log(C, 2) is off by one ulp at some powers of two; log2 is what the formula says.
+            if not math.log2(channels).is_integer():
+                assert eca_kernel_size(channels) == expected
+        assert [eca_kernel_size(2**i) for i in range(6, 12)] == [3, 5, 5, 5, 5, 7]
+
+    def test_is_timm_s(self):
+        for channels in (16, 24, 64, 96, 160, 256, 512, 1024, 1280, 2048):
+            assert eca_kernel_size(channels) == EcaModule(channels).conv.kernel_size[0]
+
+    @pytest.mark.parametrize('channels', [0, -1, 2.5])
+    def test_refuses_channels(self, channels):
+        with pytest.raises(ValueError, match=str(channels)):
+            eca_kernel_size(channels)
+
+    def test_refuses_gamma(self):
+        with pytest.raises(ValueError, match='gamma'):
+            eca_kernel_size(64, gamma=0)
+
+
+@pytest.mark.parametrize('kernel_size', [None, 1, 3, 5, 7, 9])
+def test_eca_equals_timm(kernel_size):
+    theirs = EcaModule(64, **({'kernel_size': kernel_size} if kernel_size else {})).double()
+    ours = ECALayer(64, kernel_size).double()
+    ours.load_state_dict(theirs.state_dict())
+    x1, x2 = features(2, 64, 5, 7), features(2, 64, 5, 7)
+    y1, y2 = theirs(x1), ours(x2)
+    torch.testing.assert_close(y2, y1, rtol=0, atol=1e-12)
+    y1.pow(2).sum().backward()
+    y2.pow(2).sum().backward()
+    torch.testing.assert_close(x2.grad, x1.grad, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ours.conv.weight.grad, theirs.conv.weight.grad, rtol=0, atol=1e-12)
+
+
+def test_eca_ns_is_equation_4():
+    layer, x, k = ECANSLayer(6, 3).double(), features(2, 6, 3, 4), 3
+    y = x.mean((2, 3))
+    expected = torch.empty_like(x)
+    for i in range(6):
+        neighbours = [(j, i + j - k // 2) for j in range(k) if 0 <= i + j - k // 2 < 6]
+        omega = sum(layer.conv.weight[i, 0, j] * y[:, n] for j, n in neighbours).sigmoid()
+        expected[:, i] = x[:, i] * omega[:, None, None]
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-12)
+
+
+def test_eca_ns_with_equal_rows_is_eca():
+    eca, ns, x = ECALayer(16, 5).double(), ECANSLayer(16, 5).double(), features(2, 16, 3, 3)
+    with torch.no_grad():
+        ns.conv.weight.copy_(eca.conv.weight.expand(16, 1, 5))
+    torch.testing.assert_close(ns(x), eca(x), rtol=0, atol=1e-12)
+
+
+def test_se_is_equations_1_and_2():
+    layer, x = SELayer(32, ratio=8).double(), features(2, 32, 3, 4)
+    y = x.mean((2, 3))
+    omega = torch.sigmoid(torch.relu(y @ layer.fc1.weight.T) @ layer.fc2.weight.T)
+    torch.testing.assert_close(layer(x), x * omega[..., None, None], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('layer', 'count'), [(ECALayer(512), 5), (ECANSLayer(512, 3), 3 * 512), (SELayer(512), 2 * 512**2 // 16)]
+)
+def test_parameters_are_those_of_table_1(layer, count):
+    assert sum(p.numel() for p in layer.parameters()) == count
+
+
+def test_gradients(layer):
+    layer = layer.double()
+    names, values = zip(*layer.named_parameters(), strict=True)
+    assert torch.autograd.gradcheck(
+        lambda x, *ws: torch.func.functional_call(layer, dict(zip(names, ws, strict=True)), x),
+        (features(2, 32, 2, 3), *values),
+    )
+
+
+@pytest.mark.parametrize('kernel_size', [0, 2, 4, -3, 3.0])
+@pytest.mark.parametrize('kind', [ECALayer, ECANSLayer])
+def test_refuses_kernel_size(kind, kernel_size):
+    with pytest.raises(ValueError, match=f'odd.*{kernel_size}'):
+        kind(64, kernel_size)
+
+
+@pytest.mark.parametrize('ratio', [0, -2, 5, 128])
+def test_refuses_ratio(ratio):
+    with pytest.raises(ValueError, match=f'ratio.*{ratio}'):
+        SELayer(64, ratio)
+
+
+@pytest.mark.parametrize('shape', [(32,), (2, 32), (2, 32, 4), (2, 32, 4, 4, 4)])
+def test_refuses_input(layer, shape):
+    with pytest.raises(ValueError, match=r'\(N, C, H, W\), got ' + str(shape).replace('(', r'\(').replace(')', r'\)')):
+        layer(torch.ones(shape))
+
+
+@pytest.mark.parametrize('shape', [(2, 32, 1, 1), (0, 32, 4, 4), (1, 32, 3, 5)])
+def test_shapes(layer, shape):
+    x = features(*shape, dtype=torch.float32)
+    y = layer(x)
+    assert y.shape == shape
+    y.sum().backward()
+    assert x.grad.shape == shape
+
+
+def test_channels_last(layer):
+    x = features(2, 32, 4, 4, dtype=torch.float32)
+    y = layer(x.to(memory_format=torch.channels_last))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(y, layer(x))
+
+
+def test_amp(layer):
+    x = features(2, 32, 4, 4, dtype=torch.float32)
+    with torch.autocast('cpu', torch.bfloat16):
+        y = layer(x)
+        low = layer(x.bfloat16())
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(y, layer(x), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(low.float(), layer(x), rtol=0.03, atol=0.03)
+
+
+def test_export(layer):
+    x = features(2, 32, 4, 4, dtype=torch.float32)
+    dims = {0: torch.export.Dim('n', min=1), 2: torch.export.Dim('h', min=1), 3: torch.export.Dim('w', min=1)}
+    program = torch.export.export(layer, (x,), dynamic_shapes=(dims,))
+    other = features(3, 32, 5, 6, dtype=torch.float32)
+    torch.testing.assert_close(program.module()(other), layer(other))
+
+
+def test_compile(layer):
+    x, other = features(2, 32, 4, 4, dtype=torch.float32), features(2, 32, 4, 4, dtype=torch.float32)
+    compiled = torch.compile(layer, fullgraph=True)
+    y, expected = compiled(x), layer(other)
+    torch.testing.assert_close(y, expected)
+    y.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(x.grad, other.grad)
+
+
+def test_no_buffers(layer):
+    assert not list(layer.buffers())
+    assert all(not isinstance(m, nn.BatchNorm2d) for m in layer.modules())

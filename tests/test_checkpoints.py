@@ -1,0 +1,181 @@
+"""Reading, writing and fitting checkpoints."""
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from mmengine.fileio import get_file_backend
+from mmengine.logging import HistoryBuffer
+
+from eca_mm.checkpoints import latest_checkpoint, load_backbone, read_checkpoint
+from eca_mm.models import AttentionResNet, ECAResNet
+
+
+class Bomb:
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def save(path, value):
+    torch.save(value, path)
+    return path
+
+
+def test_reads_a_training_checkpoint(tmp_path):
+    history = HistoryBuffer([0.5, 0.25], [1, 1])
+    file = save(
+        tmp_path / 'a.pth', dict(message_hub=dict(loss=history), lr=np.float64(0.1), state_dict=dict(w=torch.ones(2)))
+    )
+    checkpoint = read_checkpoint(file)
+    assert checkpoint['message_hub']['loss'].current() == 0.25
+    assert checkpoint['lr'] == 0.1 and checkpoint['state_dict']['w'].sum() == 2
+
+
+@pytest.mark.parametrize('wrap', [lambda b: b, lambda b: dict(state_dict={}, extra=b), lambda b: [b]])
+def test_a_pickle_bomb_does_not_run(tmp_path, wrap):
+    file = save(tmp_path / 'bomb.pth', wrap(Bomb(tmp_path / 'ran')))
+    with pytest.raises(ValueError, match='refused: it needs `posix.mkdir`'):
+        read_checkpoint(file)
+    with open(tmp_path / 'raw.pth', 'wb') as f:
+        pickle.dump(wrap(Bomb(tmp_path / 'ran')), f)
+    with pytest.raises(ValueError, match=r'raw\.pth'):
+        read_checkpoint(tmp_path / 'raw.pth')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_getattr_is_not_allowed(tmp_path):
+    """mmengine's own list has it, and with it any function of any allowed module can be called."""
+
+    class Getter:
+        def __reduce__(self):
+            return getattr, (np.ndarray, 'tofile')
+
+    with pytest.raises(ValueError, match='getattr'):
+        read_checkpoint(save(tmp_path / 'a.pth', dict(x=Getter())))
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'<!DOCTYPE html><title>Sign in</title>', b'PK\x03\x04 not really', b'\x80\x02}']
+)
+def test_refuses_what_is_not_a_checkpoint(tmp_path, content):
+    file = tmp_path / 'a.pth'
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r'a\.pth is'):
+        read_checkpoint(file)
+
+
+def test_refuses_a_truncated_file(tmp_path):
+    file = save(tmp_path / 'a.pth', dict(w=torch.ones(1000)))
+    data = file.read_bytes()
+    for size in (100, len(data) // 2, len(data) - 10):
+        file.write_bytes(data[:size])
+        with pytest.raises(ValueError, match=r'a\.pth is'):
+            read_checkpoint(file)
+
+
+def test_refuses_other_things(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        read_checkpoint(tmp_path / 'nowhere.pth')
+    with pytest.raises(ValueError, match='folder'):
+        read_checkpoint(tmp_path)
+    with pytest.raises(ValueError, match='list'):
+        read_checkpoint(save(tmp_path / 'a.pth', [torch.ones(1)]))
+
+
+def test_reads_urls(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    file = save(tmp_path / 'a.pth', dict(w=torch.ones(2)))
+    assert read_checkpoint(file.as_uri())['w'].sum() == 2
+    bomb = save(tmp_path / 'bomb.pth', Bomb(tmp_path / 'ran'))
+    with pytest.raises(ValueError, match='refused'):
+        read_checkpoint(bomb.as_uri())
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_latest_passes_over_halves(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    for i in (1, 2, 3, 10):
+        save(tmp_path / f'epoch_{i}.pth', dict(w=torch.ones(1000)))
+        os.utime(tmp_path / f'epoch_{i}.pth', (i, i))
+    save(tmp_path / 'best.pth', dict(w=torch.ones(1)))
+    assert latest_checkpoint(tmp_path).name == 'epoch_10.pth'
+    half = tmp_path / 'epoch_10.pth'
+    half.write_bytes(half.read_bytes()[:-100])
+    assert latest_checkpoint(tmp_path).name == 'epoch_3.pth'
+
+
+def test_atomic_write_survives_a_kill(tmp_path):
+    """A process that writes one file again and again is killed; the file is whole, whenever that was."""
+    program = """
+import sys, torch, io
+from eca_mm.checkpoints import AtomicBackend
+data = io.BytesIO(); torch.save(dict(w=torch.ones(5_000_000)), data)
+while True:
+    AtomicBackend().put(data.getvalue(), sys.argv[1]); print('written', flush=True)
+"""
+    file = tmp_path / 'epoch_1.pth'
+    process = subprocess.Popen([sys.executable, '-c', program, file], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    for _ in range(5):
+        time.sleep(0.03)
+        assert read_checkpoint(file)['w'].sum() == 5_000_000
+    process.kill()
+    process.wait()
+    assert read_checkpoint(file)['w'].sum() == 5_000_000
+
+
+def test_atomic_backend_is_registered(tmp_path):
+    backend = get_file_backend(str(tmp_path), backend_args=dict(backend='eca_mm.atomic'))
+    backend.put(b'x', tmp_path / 'a' / 'b')
+    assert [f.read_bytes() for f in (tmp_path / 'a').iterdir()] == [b'x']
+
+
+class TestLoadBackbone:
+    @pytest.mark.parametrize('wrap', [
+        lambda s: s, lambda s: dict(state_dict=s), lambda s: dict(state_dict={f'module.{k}': v for k, v in s.items()}),
+        lambda s: dict(state_dict={f'backbone.{k}': v for k, v in s.items()} | {'neck.conv1.weight': torch.ones(1)}),
+        lambda s: dict(state_dict=s | {'fc.weight': torch.ones(1)}, optimizer=dict(lr=0.1)),
+        lambda s: {k: v for k, v in s.items() if 'num_batches' not in k},
+    ])  # fmt: skip
+    def test_sources(self, tmp_path, wrap):
+        source, target = ECAResNet(18), ECAResNet(18)
+        load_backbone(target, str(save(tmp_path / 'a.pth', wrap(source.state_dict()))))
+        for a, b in zip(source.parameters(), target.parameters(), strict=True):
+            assert a.equal(b)
+
+    def test_torchvision(self, tmp_path):
+        source = torchvision.models.resnet18()
+        target = AttentionResNet(
+            18, init_cfg=dict(type='Pretrained', checkpoint=str(save(tmp_path / 'a.pth', source.state_dict())))
+        )
+        target.init_weights()  # mmpretrain would set the last norms to zero after it, were the weights not pretrained
+        assert target.layer4[1].bn2.weight.equal(source.layer4[1].bn2.weight)
+        assert target.conv1.weight.equal(source.conv1.weight)
+
+    @pytest.mark.parametrize(('source', 'message'), [
+        (lambda: AttentionResNet(18), '8 missing: layer1.0.eca.conv.weight'),
+        (lambda: AttentionResNet(18, dict(type='SELayer')), '16 without a place: layer1.0.se.fc1.weight'),
+        (lambda: ECAResNet(18, kernel_size=9), r'8 of another shape: layer1.0.eca.conv.weight is \(1, 1, 9\) in'),
+        (lambda: ECAResNet(34), 'without a place: layer1.2'),
+        (lambda: ECAResNet(18, num_stages=3), 'missing: layer4'),
+    ])  # fmt: skip
+    def test_refuses_less_than_all(self, tmp_path, source, message):
+        file = save(tmp_path / 'a.pth', source().state_dict())
+        target = ECAResNet(18, init_cfg=dict(type='Pretrained', checkpoint=str(file)))
+        before = {k: v.clone() for k, v in target.state_dict().items()}
+        with pytest.raises(ValueError, match=message):
+            target.init_weights()
+        assert all(v.equal(before[k]) for k, v in target.state_dict().items())
+
+    def test_later_stages_may_be_left_out(self, tmp_path):
+        file = save(tmp_path / 'a.pth', ECAResNet(18).state_dict())
+        load_backbone(ECAResNet(18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)), str(file))

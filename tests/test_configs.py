@@ -1,0 +1,131 @@
+"""Every config of the repository: it builds, learns, and says what the paper says."""
+
+import re
+
+import pytest
+import torch
+from mmdet.testing import demo_mm_inputs
+from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
+
+from eca_mm.engine import load_config
+from tests.conftest import REPOSITORY
+
+CONFIGS = REPOSITORY / 'configs'
+DETECTORS = sorted(f.stem for f in CONFIGS.glob('*_1x.py'))
+SHAPES = sorted(f.stem for f in CONFIGS.glob('*_shapes.py'))
+CLASSIFIERS = sorted(f'imagenet/{f.stem}' for f in CONFIGS.glob('imagenet/*.py'))
+
+KERNELS = {50: (3, 5, 5, 7), 101: (3, 3, 5, 7), 152: (3, 3, 5, 7)}  # the authors' weights
+
+
+def load(name, **options):
+    return load_config(CONFIGS / f'{name}.py', cfg_options=options or None)
+
+
+def build(cfg):
+    from mmengine.registry import MODELS
+
+    init_default_scope(cfg.default_scope)
+    return MODELS.build(cfg.model)
+
+
+def facts(name):
+    """Attention and depth, as the name of a config states them."""
+    attention, depth = re.search(r'(?:(se|eca)_)?r(?:esnet)?(\d+)', name).groups()
+    return attention, int(depth)
+
+
+def check_backbone(backbone, name):
+    attention, depth = facts(name)
+    assert backbone.depth == depth
+    assert {m._abbr_ for m in backbone.modules() if hasattr(m, '_abbr_')} == ({attention} if attention else set())
+    if attention == 'eca':
+        sizes = tuple(getattr(backbone, f'layer{i}')[-1].eca.conv.kernel_size[0] for i in range(1, 5))
+        assert sizes == KERNELS[depth]
+
+
+def test_table_4_is_complete():
+    expected = {f'{d}_rcnn_{a}r{n}_fpn_1x' for d in ('faster', 'mask') for a in ('', 'se_', 'eca_') for n in (50, 101)}
+    assert set(DETECTORS) == expected
+    assert set(CLASSIFIERS) == {f'imagenet/{a}resnet{n}' for a in ('', 'se_', 'eca_') for n in (50, 101, 152)}
+
+
+@pytest.mark.parametrize('name', DETECTORS)
+def test_detector_follows_the_paper(name):
+    cfg = load(name)
+    assert cfg.images_per_step == 8
+    assert cfg.optim_wrapper.optimizer.to_dict() | {'_scope_': 0} == dict(
+        type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4, _scope_=0
+    )
+    decay = cfg.param_scheduler[-1]
+    assert (decay.type, list(decay.milestones), decay.gamma, decay.by_epoch) == ('MultiStepLR', [8, 11], 0.1, True)
+    assert cfg.train_cfg.max_epochs == 12
+    (resize,) = (t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'Resize')
+    assert min(resize.scale) == 800 and resize.keep_ratio
+    assert cfg.train_dataloader.dataset.ann_file.endswith('instances_train2017.json')
+    assert cfg.val_evaluator.ann_file.endswith('instances_val2017.json')
+    metrics = cfg.val_evaluator.metric
+    assert metrics == (['bbox', 'segm'] if name.startswith('mask') else 'bbox')
+    backbone = cfg.model.backbone
+    assert (backbone.frozen_stages, backbone.norm_eval, backbone.style) == (1, True, 'pytorch')
+    assert backbone.init_cfg.type == 'Pretrained' and backbone.init_cfg.checkpoint == cfg.backbone_weights
+    attention, depth = facts(name)
+    assert cfg.backbone_weights == f'checkpoints/{attention + "_" if attention else ""}resnet{depth}.pth'
+
+
+@pytest.mark.parametrize('name', CLASSIFIERS)
+def test_classifier_follows_the_paper(name):
+    cfg = load(name)
+    assert cfg.images_per_step == 256
+    assert cfg.optim_wrapper.optimizer.to_dict() | {'_scope_': 0} == dict(
+        type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4, _scope_=0
+    )
+    assert (list(cfg.param_scheduler.milestones), cfg.param_scheduler.gamma) == ([30, 60, 90], 0.1)
+    assert cfg.train_cfg.max_epochs == 100
+    train, test = (
+        [(t.type, t.get('scale', t.get('crop_size'))) for t in loader.dataset.pipeline]
+        for loader in (cfg.train_dataloader, cfg.test_dataloader)
+    )
+    assert train[1:3] == [('RandomResizedCrop', 224), ('RandomFlip', None)]
+    assert test[1:3] == [('ResizeEdge', 256), ('CenterCrop', 224)]
+
+
+@pytest.mark.parametrize('name', DETECTORS + SHAPES)
+def test_detector_learns(name):
+    cfg = load(name, **{'model.backbone.init_cfg': None})
+    model = build(cfg).train()
+    check_backbone(model.backbone, name)
+    torch.manual_seed(0)
+    with_mask = name.startswith('mask')
+    batch = demo_mm_inputs(2, [[3, 96, 96], [3, 96, 64]], num_classes=4, with_mask=with_mask)
+    data = model.data_preprocessor(batch, True)
+    losses = model.loss(**data)
+    assert ('loss_mask' in losses) == with_mask
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    idle = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    # With so few and small boxes no proposal may reach a level of the pyramid; the backbone always learns.
+    assert not [n for n in idle if n.startswith('backbone.')]
+    assert total.isfinite()
+    model.eval()
+    with torch.no_grad():
+        results = model.predict(**model.data_preprocessor(batch, False))
+    assert len(results) == 2 and ('masks' in results[0].pred_instances) == with_mask
+
+
+@pytest.mark.parametrize('name', CLASSIFIERS)
+def test_classifier_learns(name):
+    model = build(load(name)).train()
+    check_backbone(model.backbone, name)
+    torch.manual_seed(0)
+    samples = [DataSample().set_gt_label(i) for i in (3, 999)]
+    loss = model(torch.randn(2, 3, 64, 64), samples, mode='loss')['loss']
+    loss.backward()
+    assert loss.isfinite() and all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES)
+def test_header_names_the_command(name):
+    text = (CONFIGS / f'{name}.py').read_text()
+    assert text.startswith('"""') and f'tools/train.py configs/{name}.py' in text

@@ -1,0 +1,118 @@
+"""The embedded dataset, read back by pycocotools, and the sampler."""
+
+import hashlib
+import multiprocessing
+
+import cv2
+import numpy as np
+import pytest
+from mmdet.datasets import AspectRatioBatchSampler
+from mmdet.registry import DATASETS
+from pycocotools.coco import COCO
+
+from eca_mm.datasets import StepSampler
+from eca_mm.datasets.shapes import CLASSES, NUM_IMAGES, draw_image, draw_shapes
+
+
+@pytest.fixture(scope='module', params=NUM_IMAGES)
+def coco(request, shapes_root):
+    return COCO(shapes_root / 'annotations' / f'instances_{request.param}.json'), shapes_root / request.param
+
+
+def test_images(coco):
+    dataset, folder = coco
+    assert len(dataset.imgs) == NUM_IMAGES[folder.name] == len(list(folder.iterdir()))
+    for image in list(dataset.imgs.values())[:20]:
+        assert cv2.imread(folder / image['file_name']).shape == (image['height'], image['width'], 3)
+        assert dataset.getAnnIds(image['id'])
+
+
+def test_masks_give_the_boxes_and_areas(coco):
+    dataset, _ = coco
+    kinds = set()
+    for annotation in list(dataset.anns.values())[:200]:
+        mask = dataset.annToMask(annotation)
+        kinds.add(type(annotation['segmentation']))
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+        # COCO rasterizes a polygon through its corners' centres, the drawing fills its border: one pixel.
+        np.testing.assert_allclose(annotation['bbox'], box, atol=1)
+        assert annotation['area'] == pytest.approx(mask.sum(), rel=0.25, abs=30)
+    assert kinds == {list, dict}  # polygons and run lengths
+
+
+def test_every_class_and_size_occurs(coco):
+    dataset, _ = coco
+    areas = np.array([a['area'] for a in dataset.anns.values()])
+    classes = {dataset.cats[a['category_id']]['name'] for a in dataset.anns.values()}
+    assert classes == set(CLASSES)
+    for part in (areas < 32**2, (areas >= 32**2) & (areas <= 96**2), areas > 96**2):
+        assert part.mean() > 0.1
+
+
+def test_the_mask_is_where_the_shape_was_drawn():
+    pixels, annotations = draw_image(np.random.default_rng(5))
+    coco = COCO()
+    coco.imgs = {1: dict(height=pixels.shape[0], width=pixels.shape[1])}
+    for annotation in annotations:
+        inside = pixels[coco.annToMask(dict(annotation, image_id=1)) > 0]
+        assert (inside == np.median(inside, 0)).all(1).mean() > 0.95  # one colour, but for the border
+
+
+def test_splits_differ_and_drawing_is_deterministic(shapes_root, tmp_path):
+    draw_shapes(tmp_path / 'again')
+    for name in ('train/000001.png', 'val/000100.png', 'annotations/instances_train.json'):
+        assert (tmp_path / 'again' / name).read_bytes() == (shapes_root / name).read_bytes()
+    digests = [
+        {hashlib.sha256(f.read_bytes()).digest() for f in (shapes_root / split).iterdir()} for split in ('train', 'val')
+    ]
+    assert len(digests[0]) == 800 and not digests[0] & digests[1]
+
+
+def test_processes_may_draw_at_once(tmp_path):
+    context = multiprocessing.get_context('fork')
+    workers = [context.Process(target=draw_shapes, args=(tmp_path / 'shapes',)) for _ in range(4)]
+    [w.start() for w in workers]
+    [w.join() for w in workers]
+    assert [w.exitcode for w in workers] == [0] * 4
+    assert [f.name for f in tmp_path.iterdir()] == ['shapes']  # nothing temporary is left
+    assert len(list((tmp_path / 'shapes/train').iterdir())) == 800
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path):
+    (tmp_path / 'thesis.tex').write_text('x')
+    with pytest.raises(ValueError, match='not a shapes dataset'):
+        draw_shapes(tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ['thesis.tex']
+
+
+def test_registered_for_mmdet(shapes_root):
+    dataset = DATASETS.build(dict(type='eca_mm.ShapesDataset', split='val', data_root=str(shapes_root), pipeline=[]))
+    assert len(dataset) == 100 and dataset.metainfo['classes'] == CLASSES
+    with pytest.raises(ValueError, match="'test'"):
+        DATASETS.build(dict(type='eca_mm.ShapesDataset', split='test', data_root=str(shapes_root)))
+
+
+@pytest.mark.parametrize('images', [1, 79, 80, 81])
+@pytest.mark.parametrize('processes', [1, 2, 4])
+def test_step_sampler_fills_whole_steps(images, processes, monkeypatch):
+    seen = []
+    for rank in range(processes):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda rank=rank: (rank, processes))
+        sampler = StepSampler(range(images), images_per_step=8, seed=0)
+        indices = list(sampler)
+        assert len(indices) == len(sampler)
+        seen += indices
+    assert len(seen) == -(-images // 8) * 8
+    assert set(seen) == set(range(images))
+
+
+def test_aspect_ratio_batches_stay_whole():
+    class Dataset(list):
+        def get_data_info(self, i):
+            return dict(width=self[i], height=1)
+
+    dataset = Dataset(np.random.default_rng(0).choice([0.5, 2], 83))
+    batches = AspectRatioBatchSampler(StepSampler(dataset, images_per_step=8, seed=0), batch_size=2)
+    assert len(list(batches)) == len(batches) == 88 // 2
+    assert all(len(b) == 2 for b in batches)
