@@ -49,7 +49,7 @@ class TestKernelSize:
 
 @pytest.mark.parametrize('kernel_size', [None, 1, 3, 5, 7, 9])
 def test_eca_equals_timm(kernel_size):
-    theirs = EcaModule(64, **({'kernel_size': kernel_size} if kernel_size else {})).double()
+    theirs = (EcaModule(64) if kernel_size is None else EcaModule(kernel_size=kernel_size)).double()
     ours = ECALayer(64, kernel_size).double()
     ours.load_state_dict(theirs.state_dict())
     x1, x2 = features(2, 64, 5, 7), features(2, 64, 5, 7)

@@ -43,3 +43,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=40),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=0, T_max=3, eta_min=1e-5, convert_to_iter_based=True),
 ]
+pictures = 8  # of the validation images, with the detections drawn, at the end of tools/train.py

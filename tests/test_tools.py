@@ -1,0 +1,271 @@
+"""The tools from end to end, started as a user starts them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tests.conftest import REPOSITORY
+
+FASTER = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_shapes.py'
+MASK = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_shapes.py'
+# Two steps of 8 images an epoch and ten images to validate: seconds.
+SHORT = ['--cfg-options', 'train_dataloader.dataset.indices=16', 'val_dataloader.dataset.indices=10',
+         'test_dataloader.dataset.indices=10', 'train_cfg.max_epochs=2', 'train_cfg.val_interval=2']  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def imagenet_root(tmp_path_factory):
+    """ImageNet's layout with its thousand classes, one small picture each."""
+    root = tmp_path_factory.mktemp('imagenet')
+    rng = np.random.default_rng(0)
+    for split in ('train', 'val'):
+        for i in range(1000):
+            folder = root / split / f'n{i:08d}'
+            folder.mkdir(parents=True)
+            cv2.imwrite(str(folder / f'{i}.png'), rng.integers(0, 256, (40, 48, 3), np.uint8))
+    return root
+
+
+@pytest.fixture
+def classifier(tmp_path, imagenet_root):
+    """A config of a small classifier: our ImageNet recipe with 32 pictures of 32 x 32 pixels and 8 images per step."""
+    file = tmp_path / 'classifier.py'
+    file.write_text(f"""
+_base_ = {str(REPOSITORY / 'configs/imagenet/eca_resnet50.py')!r}
+images_per_step = 8
+model = dict(
+    backbone=dict(depth=18, kernel_size=3, norm_eval=True, frozen_stages=0), head=dict(in_channels=512, topk=(1, 5))
+)
+pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=32), dict(type='PackInputs')]
+data = dict(data_root={str(imagenet_root)!r}, indices=32, pipeline=pipeline)
+train_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False, dataset=data)
+val_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False, dataset=data)
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=4, val_interval=4)
+param_scheduler = dict(milestones=[2])
+optim_wrapper = dict(optimizer=dict(lr=0.001))
+""")
+    return file
+
+
+def succeeded(process):
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
+    return process.stdout
+
+
+def refused(process, *parts):
+    """One sentence and no traceback."""
+    assert process.returncode == 1, process.stdout[-2000:] + process.stderr[-4000:]
+    assert 'Traceback' not in process.stderr
+    sentence = process.stderr[process.stderr.index('error:') :]
+    assert sentence.count('\n') == 1
+    for part in parts:
+        assert part in sentence
+
+
+def weights(folder, name='epoch_4.pth'):
+    return torch.load(folder / name, weights_only=False)['state_dict']
+
+
+class TestDetector:
+    def test_train_test_predict(self, run_tool, shapes_root, tmp_path):
+        work = tmp_path / 'work'
+        screen = succeeded(run_tool('train', FASTER, '--work-dir', work, *SHORT))
+        assert '1 process x 8 images x 1 accumulated = 8 images per optimiser step' in screen
+        assert re.search(r'Epoch\(train\).* eta: ', screen)
+        summary = screen[screen.index('\nTrained ') :]
+        trained = float(re.search(r'coco/bbox_mAP_50 +(\S+)', summary)[1])
+        assert len(list((work / 'pictures/vis').iterdir())) == 8
+        assert len(list((work / 'pictures/preds').iterdir())) == 8
+        assert list(work.rglob('events.out.tfevents*'))
+
+        checkpoint = work / 'epoch_2.pth'
+        short = [*SHORT[:1], 'test_dataloader.dataset.indices=10']
+        screen = succeeded(run_tool('test', FASTER, checkpoint, '--work-dir', work, '--out', tmp_path / 'out/p', *short))
+        metrics = json.loads((work / 'metrics.json').read_text())
+        assert metrics['metrics']['coco/bbox_mAP_50'] == pytest.approx(trained, abs=1e-4)
+        assert metrics['images'] == 10 and metrics['checkpoint'] == str(checkpoint)
+        assert f'coco/bbox_mAP_50         {trained:.4f}' in screen
+
+        truth = COCO(shapes_root / 'annotations/instances_val.json')
+        evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / 'out/p.bbox.json')), 'bbox')
+        evaluation.params.imgIds = sorted(truth.imgs)[:10]
+        evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
+        assert evaluation.stats[1] == pytest.approx(trained, abs=1e-3)
+
+        folder = tmp_path / 'images'
+        folder.mkdir()
+        for name in ('000001.png', '000002.png'):
+            (folder / name).write_bytes((shapes_root / 'val' / name).read_bytes())
+        (folder / 'broken.jpg').write_text('not an image')
+        process = run_tool('predict', FASTER, checkpoint, folder, '--out-dir', tmp_path / 'out', '--device', 'cpu')
+        assert '2 images' in succeeded(process) and 'broken.jpg' in process.stderr
+        assert sorted(f.name for f in (tmp_path / 'out/vis').iterdir()) == ['000001.png', '000002.png']
+        prediction = json.loads((tmp_path / 'out/preds/000001.json').read_text())
+        assert set(prediction) == {'labels', 'scores', 'bboxes'}
+        refused(run_tool('predict', FASTER, checkpoint, folder / 'broken.jpg'), 'can be read', 'broken.jpg')
+
+    def test_masks(self, run_tool, shapes_root, tmp_path):
+        work = tmp_path / 'work'
+        summary = succeeded(run_tool('train', MASK, '--work-dir', work, *SHORT, 'pictures=1'))
+        assert 'coco/segm_mAP ' in summary and 'coco/bbox_mAP ' in summary
+        prediction = json.loads((work / 'pictures/preds/000001.json').read_text())
+        assert len(prediction['masks']) == len(prediction['bboxes'])
+
+    def test_accumulation_is_logged(self, run_tool, tmp_path):
+        screen = succeeded(
+            run_tool('train', FASTER, '--work-dir', tmp_path, *SHORT, 'train_dataloader.batch_size=4', 'pictures=None')
+        )
+        assert '1 process x 4 images x 2 accumulated = 8 images per optimiser step' in screen
+
+    def test_a_kill_and_then_resume(self, run_tool, tmp_path):
+        """Ctrl-C in the second epoch: a sentence says what to do, and doing it finishes the run."""
+        options = [*SHORT, 'train_cfg.max_epochs=3', 'train_cfg.val_interval=3', 'pictures=None',
+                   'default_hooks.logger.interval=1', 'train_dataloader.dataset.indices=40']  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, '-u', REPOSITORY / 'tools/train.py', FASTER, '--work-dir', tmp_path, *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'SHAPES_ROOT': str(tmp_path / 's')},
+        )  # fmt: skip
+        for line in process.stdout:
+            if 'Epoch(train) [2][2/5]' in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 130, errors
+        assert re.search(r'interrupted in epoch 2 of 3.*epoch_1\.pth is the last checkpoint.*--resume', errors)
+        assert 'Traceback' not in errors.split('interrupted in')[-1]
+
+        screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path, '--resume', *options))
+        assert 'resumed epoch: 1, iter: 5' in screen
+        assert 'Epoch(train) [2][1/5]' in screen and 'Epoch(train) [1][' not in screen
+        assert 'coco/bbox_mAP' in screen
+
+    def test_wrong_input(self, run_tool, tmp_path):
+        missing = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
+        refused(run_tool('train', missing, '--data-root', tmp_path / 'nowhere'), 'nowhere/annotations', 'COCO_ROOT')
+        refused(run_tool('train', tmp_path / 'x.py'), 'config not found')
+        refused(run_tool('train', FASTER, '--cfg-options', 'model.backbone.kernal_size=3'), 'kernal_size')
+        refused(run_tool('train', FASTER, '--cfg-options', 'model.backbone.type=ECAResnet'), 'ECAResnet')
+        refused(run_tool('train', FASTER, '--cfg-options', 'model.backbone.kernel_size=4'), 'odd', '4')
+        refused(run_tool('train', FASTER, '--cfg-options', 'optimwrapper.optimizer.lr=1'), "'optim_wrapper'")
+        refused(run_tool('train', FASTER, '--cfg-options', 'images_per_step=8.5'), 'images_per_step')
+        refused(run_tool('train', FASTER, '--resume', tmp_path / 'x.pth'), 'checkpoint not found')
+        refused(run_tool('train', FASTER, '--launcher', 'pytorch'), 'torchrun')
+        refused(run_tool('train', FASTER, '--launcher', 'kubernetes'), 'kubernetes')
+        if not torch.cuda.is_available():
+            refused(run_tool('train', FASTER, '--amp'), 'GPU')
+        refused(run_tool('test', FASTER, tmp_path / 'x.pth'), 'checkpoint not found')
+        (tmp_path / 'page.pth').write_text('<html>')
+        refused(run_tool('test', FASTER, tmp_path / 'page.pth'), 'page.pth is not a PyTorch checkpoint')
+        torch.save(dict(state_dict=dict(w=torch.ones(1))), tmp_path / 'other.pth')
+        refused(run_tool('test', FASTER, tmp_path / 'other.pth'), 'does not fit', 'missing')
+        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path), 'no image')
+
+
+class TestClassifier:
+    def test_the_unchanged_recipe(self, run_tool, imagenet_root, tmp_path):
+        config, work = REPOSITORY / 'configs/imagenet/eca_resnet50.py', tmp_path / 'work'
+        options = ['--cfg-options', 'train_dataloader.dataset.indices=8', 'val_dataloader.dataset.indices=8',
+                   'test_dataloader.dataset.indices=8', 'images_per_step=8', 'train_cfg.max_epochs=1']  # fmt: skip
+        screen = succeeded(run_tool('train', config, '--work-dir', work, *options, IMAGENET_ROOT=str(imagenet_root)))
+        assert 'accuracy/top1' in screen
+        process = run_tool('test', config, work / 'epoch_1.pth', '--work-dir', work, '--data-root', imagenet_root, *options)
+        assert 'accuracy/top5' in succeeded(process)
+        assert set(json.loads((work / 'metrics.json').read_text())['metrics']) == {'accuracy/top1', 'accuracy/top5'}
+        image = next((imagenet_root / 'val/n00000003').iterdir())
+        succeeded(run_tool('predict', config, work / 'epoch_1.pth', image, '--out-dir', tmp_path / 'out'))
+        (prediction,) = json.loads((tmp_path / 'out/preds.json').read_text()).values()
+        assert set(prediction) == {'pred_label', 'pred_score', 'pred_class'}
+        assert len(list((tmp_path / 'out/vis').iterdir())) == 1
+        refused(
+            run_tool('test', config, work / 'epoch_1.pth', '--data-root', imagenet_root, '--out', 'p'), '--out', 'Coco'
+        )
+
+    def test_resumed_equals_uninterrupted(self, run_tool, classifier, tmp_path):
+        """The same weights to the last bit, though killed (not asked) in the third epoch."""
+        succeeded(run_tool('train', classifier, '--work-dir', tmp_path / 'whole'))
+        stopped = tmp_path / 'stopped'
+        process = subprocess.Popen(
+            [sys.executable, '-u', REPOSITORY / 'tools/train.py', classifier, '--work-dir', stopped],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not (stopped / 'epoch_2.pth').exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        (stopped / 'epoch_3.pth').write_bytes((stopped / 'epoch_2.pth').read_bytes()[:1000])  # half of one
+        screen = succeeded(run_tool('train', classifier, '--work-dir', stopped, '--resume', 'auto'))
+        assert 'resumed epoch: 2, iter: 8' in screen
+        expected, got = weights(tmp_path / 'whole'), weights(stopped)
+        assert all(got[key].equal(expected[key]) for key in expected)
+
+    def test_resume_needs_the_same_batch(self, run_tool, classifier, tmp_path):
+        short = ['--work-dir', tmp_path / 'w', '--cfg-options', 'train_cfg.max_epochs=1']
+        succeeded(run_tool('train', classifier, *short))
+        refused(
+            run_tool('train', classifier, '--resume', *short, 'train_cfg.max_epochs=2', 'train_dataloader.batch_size=4'),
+            'ends epoch 1 with iteration 4, this run would with 8',
+        )
+
+    def test_two_processes_equal_one(self, run_tool, classifier, tmp_path):
+        """gloo, 2 x 4 images, against one process with 8: the same weights, but for the order of the sums."""
+        launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', '29617']
+        screen = succeeded(
+            run_tool('train', classifier, '--work-dir', tmp_path / 'two', '--launcher', 'pytorch', launcher=launcher, OMP_NUM_THREADS='1')
+        )  # fmt: skip
+        assert '2 processes x 4 images x 1 accumulated = 8 images per optimiser step' in screen
+        succeeded(run_tool('train', classifier, '--work-dir', tmp_path / 'one'))
+        one, two = weights(tmp_path / 'one'), weights(tmp_path / 'two')
+        start = weights(tmp_path / 'one', 'epoch_2.pth')
+        for key, value in one.items():
+            if value.is_floating_point():
+                torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6)
+        assert not one['head.fc.weight'].equal(start['head.fc.weight'])  # it did learn
+
+    def test_accumulated_equals_whole(self, run_tool, classifier, tmp_path):
+        succeeded(run_tool('train', classifier, '--work-dir', tmp_path / 'whole'))
+        succeeded(
+            run_tool('train', classifier, '--work-dir', tmp_path / 'parts', '--cfg-options', 'train_dataloader.batch_size=2')
+        )
+        whole, parts = weights(tmp_path / 'whole'), weights(tmp_path / 'parts')
+        for key, value in whole.items():
+            if value.is_floating_point():
+                torch.testing.assert_close(parts[key], value, rtol=1e-4, atol=1e-6)
+
+
+class TestCoco:
+    """The paper's configs, unchanged, on a real piece of COCO."""
+
+    def test_train_and_test(self, run_tool, coco_root, tmp_path):
+        config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
+        options = ['--cfg-options', 'model.backbone.init_cfg=None', 'train_dataloader.dataset.indices=8',
+                   'val_dataloader.dataset.indices=2', 'train_cfg.max_epochs=1',
+                   'train_dataloader.dataset.pipeline.2.scale=(320,200)', 'val_dataloader.dataset.pipeline.1.scale=(320,200)']  # fmt: skip
+        screen = succeeded(run_tool('train', config, '--work-dir', tmp_path, *options, COCO_ROOT=str(coco_root)))
+        assert '1 process x 2 images x 4 accumulated = 8 images per optimiser step' in screen
+        assert 'coco/bbox_mAP ' in screen and 'coco/segm_mAP ' in screen
+
+    def test_missing_weights(self, run_tool, coco_root):
+        config = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
+        refused(
+            run_tool('train', config, '--data-root', coco_root), 'checkpoints/eca_resnet50.pth', 'init_cfg=None'
+        )
+
+
+@pytest.mark.slow
+def test_the_embedded_default_reaches_its_ap(run_tool, tmp_path):
+    """The README's first command: AP50 of 0.70 or more on held-out images, from scratch."""
+    screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path / 'work'))
+    assert float(re.search(r'coco/bbox_mAP_50 +(\S+)', screen[screen.index('\nTrained ') :])[1]) >= 0.70
