@@ -20,8 +20,14 @@ from tests.conftest import REPOSITORY
 FASTER = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_shapes.py'
 MASK = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_shapes.py'
 # Two steps of 8 images an epoch and ten images to validate: seconds.
-SHORT = ['--cfg-options', 'train_dataloader.dataset.indices=16', 'val_dataloader.dataset.indices=10',
-         'test_dataloader.dataset.indices=10', 'train_cfg.max_epochs=2', 'train_cfg.val_interval=2']  # fmt: skip
+SHORT = [
+    '--cfg-options',
+    'train_dataloader.dataset.indices=16',
+    'val_dataloader.dataset.indices=10',
+    'test_dataloader.dataset.indices=10',
+    'train_cfg.max_epochs=2',
+    'train_cfg.val_interval=2',
+]
 
 
 @pytest.fixture(scope='module')
@@ -92,7 +98,9 @@ class TestDetector:
 
         checkpoint = work / 'epoch_2.pth'
         short = [*SHORT[:1], 'test_dataloader.dataset.indices=10']
-        screen = succeeded(run_tool('test', FASTER, checkpoint, '--work-dir', work, '--out', tmp_path / 'out/p', *short))
+        screen = succeeded(
+            run_tool('test', FASTER, checkpoint, '--work-dir', work, '--out', tmp_path / 'out/p', *short)
+        )
         metrics = json.loads((work / 'metrics.json').read_text())
         assert metrics['metrics']['coco/bbox_mAP_50'] == pytest.approx(trained, abs=1e-4)
         assert metrics['images'] == 10 and metrics['checkpoint'] == str(checkpoint)
@@ -131,12 +139,21 @@ class TestDetector:
 
     def test_a_kill_and_then_resume(self, run_tool, tmp_path):
         """Ctrl-C in the second epoch: a sentence says what to do, and doing it finishes the run."""
-        options = [*SHORT, 'train_cfg.max_epochs=3', 'train_cfg.val_interval=3', 'pictures=None',
-                   'default_hooks.logger.interval=1', 'train_dataloader.dataset.indices=40']  # fmt: skip
+        options = [
+            *SHORT,
+            'train_cfg.max_epochs=3',
+            'train_cfg.val_interval=3',
+            'pictures=None',
+            'default_hooks.logger.interval=1',
+            'train_dataloader.dataset.indices=40',
+        ]
         process = subprocess.Popen(
             [sys.executable, '-u', REPOSITORY / 'tools/train.py', FASTER, '--work-dir', tmp_path, *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'SHAPES_ROOT': str(tmp_path / 's')},
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, 'SHAPES_ROOT': str(tmp_path / 's')},
+        )
         for line in process.stdout:
             if 'Epoch(train) [2][2/5]' in line:
                 process.send_signal(signal.SIGINT)
@@ -176,11 +193,19 @@ class TestDetector:
 class TestClassifier:
     def test_the_unchanged_recipe(self, run_tool, imagenet_root, tmp_path):
         config, work = REPOSITORY / 'configs/imagenet/eca_resnet50.py', tmp_path / 'work'
-        options = ['--cfg-options', 'train_dataloader.dataset.indices=8', 'val_dataloader.dataset.indices=8',
-                   'test_dataloader.dataset.indices=8', 'images_per_step=8', 'train_cfg.max_epochs=1']  # fmt: skip
+        options = [
+            '--cfg-options',
+            'train_dataloader.dataset.indices=8',
+            'val_dataloader.dataset.indices=8',
+            'test_dataloader.dataset.indices=8',
+            'images_per_step=8',
+            'train_cfg.max_epochs=1',
+        ]
         screen = succeeded(run_tool('train', config, '--work-dir', work, *options, IMAGENET_ROOT=str(imagenet_root)))
         assert 'accuracy/top1' in screen
-        process = run_tool('test', config, work / 'epoch_1.pth', '--work-dir', work, '--data-root', imagenet_root, *options)
+        process = run_tool(
+            'test', config, work / 'epoch_1.pth', '--work-dir', work, '--data-root', imagenet_root, *options
+        )
         assert 'accuracy/top5' in succeeded(process)
         assert set(json.loads((work / 'metrics.json').read_text())['metrics']) == {'accuracy/top1', 'accuracy/top5'}
         image = next((imagenet_root / 'val/n00000003').iterdir())
@@ -198,8 +223,9 @@ class TestClassifier:
         stopped = tmp_path / 'stopped'
         process = subprocess.Popen(
             [sys.executable, '-u', REPOSITORY / 'tools/train.py', classifier, '--work-dir', stopped],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while not (stopped / 'epoch_2.pth').exists():
             assert process.poll() is None
             time.sleep(0.01)
@@ -215,7 +241,9 @@ class TestClassifier:
         short = ['--work-dir', tmp_path / 'w', '--cfg-options', 'train_cfg.max_epochs=1']
         succeeded(run_tool('train', classifier, *short))
         refused(
-            run_tool('train', classifier, '--resume', *short, 'train_cfg.max_epochs=2', 'train_dataloader.batch_size=4'),
+            run_tool(
+                'train', classifier, '--resume', *short, 'train_cfg.max_epochs=2', 'train_dataloader.batch_size=4'
+            ),
             'ends epoch 1 with iteration 4, this run would with 8',
         )
 
@@ -223,8 +251,17 @@ class TestClassifier:
         """gloo, 2 x 4 images, against one process with 8: the same weights, but for the order of the sums."""
         launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', '29617']
         screen = succeeded(
-            run_tool('train', classifier, '--work-dir', tmp_path / 'two', '--launcher', 'pytorch', launcher=launcher, OMP_NUM_THREADS='1')
-        )  # fmt: skip
+            run_tool(
+                'train',
+                classifier,
+                '--work-dir',
+                tmp_path / 'two',
+                '--launcher',
+                'pytorch',
+                launcher=launcher,
+                OMP_NUM_THREADS='1',
+            )
+        )
         assert '2 processes x 4 images x 1 accumulated = 8 images per optimiser step' in screen
         succeeded(run_tool('train', classifier, '--work-dir', tmp_path / 'one'))
         one, two = weights(tmp_path / 'one'), weights(tmp_path / 'two')
@@ -237,7 +274,9 @@ class TestClassifier:
     def test_accumulated_equals_whole(self, run_tool, classifier, tmp_path):
         succeeded(run_tool('train', classifier, '--work-dir', tmp_path / 'whole'))
         succeeded(
-            run_tool('train', classifier, '--work-dir', tmp_path / 'parts', '--cfg-options', 'train_dataloader.batch_size=2')
+            run_tool(
+                'train', classifier, '--work-dir', tmp_path / 'parts', '--cfg-options', 'train_dataloader.batch_size=2'
+            )
         )
         whole, parts = weights(tmp_path / 'whole'), weights(tmp_path / 'parts')
         for key, value in whole.items():
@@ -250,18 +289,22 @@ class TestCoco:
 
     def test_train_and_test(self, run_tool, coco_root, tmp_path):
         config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
-        options = ['--cfg-options', 'model.backbone.init_cfg=None', 'train_dataloader.dataset.indices=8',
-                   'val_dataloader.dataset.indices=2', 'train_cfg.max_epochs=1',
-                   'train_dataloader.dataset.pipeline.2.scale=(320,200)', 'val_dataloader.dataset.pipeline.1.scale=(320,200)']  # fmt: skip
+        options = [
+            '--cfg-options',
+            'model.backbone.init_cfg=None',
+            'train_dataloader.dataset.indices=8',
+            'val_dataloader.dataset.indices=2',
+            'train_cfg.max_epochs=1',
+            'train_dataloader.dataset.pipeline.2.scale=(320,200)',
+            'val_dataloader.dataset.pipeline.1.scale=(320,200)',
+        ]
         screen = succeeded(run_tool('train', config, '--work-dir', tmp_path, *options, COCO_ROOT=str(coco_root)))
         assert '1 process x 2 images x 4 accumulated = 8 images per optimiser step' in screen
         assert 'coco/bbox_mAP ' in screen and 'coco/segm_mAP ' in screen
 
     def test_missing_weights(self, run_tool, coco_root):
         config = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
-        refused(
-            run_tool('train', config, '--data-root', coco_root), 'checkpoints/eca_resnet50.pth', 'init_cfg=None'
-        )
+        refused(run_tool('train', config, '--data-root', coco_root), 'checkpoints/eca_resnet50.pth', 'init_cfg=None')
 
 
 @pytest.mark.slow

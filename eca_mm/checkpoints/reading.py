@@ -22,11 +22,24 @@ ALLOWED_CLASSES = [
     np.dtype,
     *{type(np.dtype(t)) for t in (np.bool_, np.uint8, np.int32, np.uint32, np.int64, np.float32, np.float64)},
 ]
-# numpy 1 and 2 write the module's name differently, so a file of one is read under the other by either name.
-_ALLOWED = ALLOWED_CLASSES + [
-    (function, f'numpy.{core}.multiarray.{function.__name__}')
-    for core in ('core', '_core')
-    for function in (_multiarray.multiarray._reconstruct, _multiarray.multiarray.scalar)
+
+
+def _statistic(owner: type, name: str) -> Any:
+    """Stands in for ``getattr``, with which HistoryBuffer pickles its methods; getattr itself could reach anything."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise pickle.UnpicklingError('GLOBAL getattr')
+    return getattr(owner, name)
+
+
+_ALLOWED = [
+    *ALLOWED_CLASSES,
+    (_statistic, 'builtins.getattr'),
+    # numpy 1 and 2 write the module's name differently, so a file of one is read under the other by either name.
+    *(
+        (function, f'numpy.{core}.multiarray.{function.__name__}')
+        for core in ('core', '_core')
+        for function in (_multiarray.multiarray._reconstruct, _multiarray.multiarray.scalar)
+    ),
 ]
 
 
@@ -39,11 +52,11 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, is not a checkpoint, or would have to run code to load.
-        RuntimeError: If torch is older than 2.5, whose safe loading cannot be extended.
+        ValueError: If the file is truncated, is not a checkpoint, or would have to run code to load; also if torch is
+            older than 2.6, whose safe loading cannot be extended by name.
     """
-    if not hasattr(torch.serialization, 'safe_globals'):
-        raise RuntimeError(f'loading checkpoints safely needs torch 2.5 or newer, this is {torch.__version__}')
+    if [int(part) for part in torch.__version__.split('.')[:2]] < [2, 6]:
+        raise ValueError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
     name = str(path)
     with torch.serialization.safe_globals(_ALLOWED):
         try:
@@ -63,7 +76,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
                 f'{name} is refused: it needs `{needs[1]}` to load, and a checkpoint from elsewhere could run any code '
                 'that way. Save its state_dict alone where you trust it, and load that.'
             ) from error
-        except (RuntimeError, EOFError, zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
+        except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
             raise ValueError(f'{name} is truncated or not a PyTorch checkpoint ({error})') from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{name} holds a {type(checkpoint).__name__}, not a dictionary of weights')

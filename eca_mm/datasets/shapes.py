@@ -121,46 +121,45 @@ def draw_image(rng: np.random.Generator) -> tuple[Mask, list[dict[str, Any]]]:
     clouds = cv2.resize(rng.normal(0, 25, (8, 8, 3)), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_CUBIC)
     pixels = np.clip(background + clouds, 0, 255).astype(np.uint8)
 
-    shapes: list[tuple[int, Mask, Mask]] = []  # class index, polygon, mask of the whole shape
+    shapes: list[tuple[int, Any, Mask]] = []  # class index, polygon, mask of the whole shape
     sizes = rng.choice(len(SIZES), rng.integers(3, 8), p=SIZE_ODDS)
     for size in sorted(sizes, reverse=True):  # small ones last, lest they be hidden
         index = int(rng.integers(len(CLASSES)))
         polygon = _polygon(CLASSES[index], rng.uniform(*SIZES[size]) / 2, rng)
-        mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-        cv2.fillPoly(mask, [polygon], 1)
+        (run_lengths,) = coco_mask.frPyObjects([polygon.ravel().tolist()], IMAGE_SIZE, IMAGE_SIZE)
+        mask = coco_mask.decode(run_lengths)
         if any((mask & other).sum() > MAX_OVERLAP * min(mask.sum(), other.sum()) for _, _, other in shapes):
             continue
         shapes.append((index, polygon, mask))
-        cv2.fillPoly(pixels, [polygon], _colour(rng, background))
+        pixels[mask > 0] = _colour(rng, background)
     return pixels, [_annotation(shapes, i) for i in range(len(shapes))]
 
 
 def _polygon(name: str, radius: float, rng: np.random.Generator) -> Any:
-    """Corners of a slightly tilted shape that lies inside the image, (n, 2) in whole pixels."""
+    """Corners of a slightly tilted shape that lies inside the image, (n, 2) in pixels."""
     corners, start, ratios = CORNERS[name]
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False) + start + rng.uniform(-TILT, TILT)
     points = radius * np.resize(ratios, corners)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
     points -= points.min(0)
-    room = np.maximum(IMAGE_SIZE - 1 - points.max(0), 0)
-    points += rng.uniform(0, 1, 2) * room
-    return np.clip(points.round(), 0, IMAGE_SIZE - 1).astype(np.int32)
+    points += rng.uniform(0, 1, 2) * np.maximum(IMAGE_SIZE - points.max(0), 0)
+    return np.clip(points, 0, IMAGE_SIZE).round(1)
 
 
-def _colour(rng: np.random.Generator, background: Any) -> tuple[int, ...]:
+def _colour(rng: np.random.Generator, background: Any) -> Any:
     while True:
         colour = rng.integers(0, 256, 3)
         if np.abs(colour - background).max() > 80:  # enough contrast to be seen
-            return tuple(int(c) for c in colour)
+            return colour
 
 
-def _visible(shapes: list[tuple[int, Mask, Mask]], i: int) -> Mask:
+def _visible(shapes: list[tuple[int, Any, Mask]], i: int) -> Mask:
     visible = shapes[i][2].copy()
     for _, _, later in shapes[i + 1 :]:
         visible[later > 0] = 0
     return visible
 
 
-def _annotation(shapes: list[tuple[int, Mask, Mask]], i: int) -> dict[str, Any]:
+def _annotation(shapes: list[tuple[int, Any, Mask]], i: int) -> dict[str, Any]:
     index, polygon, whole = shapes[i]
     visible = _visible(shapes, i)
     run_lengths = coco_mask.encode(np.asfortranarray(visible))

@@ -10,9 +10,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """Runs a tool's main function; exits with 1 after an error of the user's, with 130 after Ctrl-C."""
     try:
         main()
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
-        if type(error) is RuntimeError and 'torch' not in str(error):
-            raise
+    except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     except Interrupted as message:
         print(message, file=sys.stderr)
