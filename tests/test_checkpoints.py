@@ -166,7 +166,7 @@ class TestLoadBackbone:
         (lambda: AttentionResNet(18, dict(type='SELayer')), '16 without a place: layer1.0.se.fc1.weight'),
         (lambda: ECAResNet(18, kernel_size=9), r'8 of another shape: layer1.0.eca.conv.weight is \(1, 1, 9\) in'),
         (lambda: ECAResNet(34), 'without a place: layer1.2'),
-        (lambda: ECAResNet(18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)), 'missing: layer4'),
+        (lambda: ECAResNet(18, num_stages=3, strides=(1, 2, 2), dilations=(1,) * 3, out_indices=(2,)), 'missing: layer4'),
     ])  # fmt: skip
     def test_refuses_less_than_all(self, tmp_path, source, message):
         file = save(tmp_path / 'a.pth', source().state_dict())

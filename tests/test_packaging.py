@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.config import Config
 
 import eca_mm
 from tests.conftest import REPOSITORY
@@ -19,7 +20,7 @@ def run(*command, **kwargs):
 
 
 def test_no_openmmlab_distribution_is_required():
-    required = importlib.metadata.requires('eca-net-mm')
+    required = importlib.metadata.requires('eca-net-mm') or []
     plain = [r for r in required if 'extra ==' not in r]
     assert plain and not [r for r in plain if r.startswith(OPENMMLAB)]
     assert not [r for r in plain if '==' in r]  # wide ranges
@@ -48,7 +49,18 @@ def test_wheel(tmp_path):
     installed = {f.relative_to(tmp_path / 'site') for f in (tmp_path / 'site/eca_mm').rglob('*.py')}
     assert modules <= installed
     assert (tmp_path / 'site/eca_mm/py.typed').exists()
+    configs = {f.relative_to(REPOSITORY) for f in (REPOSITORY / 'configs').rglob('*.py')}
+    assert all((tmp_path / 'site/eca_mm/.mim' / f).is_file() for f in configs)
     assert not (tmp_path / 'site/tests').exists()
+
+
+def test_configs_of_other_projects_inherit_ours(tmp_path):
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'eca_mm::imagenet/eca_resnet101.py'\nmodel = dict(backbone=dict(depth=152))"
+    )
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    assert (cfg.model.backbone.type, cfg.model.backbone.depth) == ('eca_mm.ECAResNet', 152)
+    assert cfg.images_per_step == 256
 
 
 def doctor(tmp_path, **env):
