@@ -139,6 +139,9 @@ def test_atomic_backend_is_registered(tmp_path):
     assert [f.read_bytes() for f in (tmp_path / 'a').iterdir()] == [b'x']
 
 
+THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+
+
 class TestLoadBackbone:
     @pytest.mark.parametrize('wrap', [
         lambda s: s, lambda s: dict(state_dict=s), lambda s: dict(state_dict={f'module.{k}': v for k, v in s.items()}),
@@ -166,7 +169,7 @@ class TestLoadBackbone:
         (lambda: AttentionResNet(18, dict(type='SELayer')), '16 without a place: layer1.0.se.fc1.weight'),
         (lambda: ECAResNet(18, kernel_size=9), r'8 of another shape: layer1.0.eca.conv.weight is \(1, 1, 9\) in'),
         (lambda: ECAResNet(34), 'without a place: layer1.2'),
-        (lambda: ECAResNet(18, num_stages=3, strides=(1, 2, 2), dilations=(1,) * 3, out_indices=(2,)), 'missing: layer4'),
+        (lambda: ECAResNet(18, **THREE_STAGES), 'missing: layer4'),
     ])  # fmt: skip
     def test_refuses_less_than_all(self, tmp_path, source, message):
         file = save(tmp_path / 'a.pth', source().state_dict())
@@ -178,4 +181,4 @@ class TestLoadBackbone:
 
     def test_later_stages_may_be_left_out(self, tmp_path):
         file = save(tmp_path / 'a.pth', ECAResNet(18).state_dict())
-        load_backbone(ECAResNet(18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)), str(file))
+        load_backbone(ECAResNet(18, **THREE_STAGES), str(file))
