@@ -1,15 +1,15 @@
 """ECA-Net (https://arxiv.org/abs/1910.03151) for MMDetection and MMPretrain.
 
-Importing this package registers its backbones, layers, datasets and hooks in mmengine's root registries, so that any
-OpenMMLab config finds them by name.
+Importing this package registers its backbones and layers in mmengine's root registries, so that any OpenMMLab config
+finds them by name. Datasets (which need mmdet) and the tools' engine are imported when they are asked for.
 """
 
 from mmengine.config.utils import MODULE2PACKAGE
 
-from eca_mm import checkpoints, datasets, engine, models
+from eca_mm import checkpoints, models
 from eca_mm.version import __version__
 
 # `_base_ = 'eca_mm::imagenet/eca_resnet50.py'` in a config of another project.
 MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
 
-__all__ = ['__version__', 'checkpoints', 'datasets', 'engine', 'models']
+__all__ = ['__version__', 'checkpoints', 'models']

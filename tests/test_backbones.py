@@ -188,7 +188,14 @@ def test_norm_eval():
 
 
 def test_drop_path_follows_the_attention():
-    """With the whole branch dropped, what remains is the identity, whatever the attention does."""
+    block, order = ECAResNet(18, drop_path_rate=0.5).train().layer4[1], []
+    for name in ('bn2', 'eca', 'drop_path'):
+        getattr(block, name).register_forward_hook(lambda *_, name=name: order.append(name))
+    block(torch.rand(2, 512, 2, 2))
+    assert order == ['bn2', 'eca', 'drop_path']
+
+
+def test_drop_path_rates():
     backbone = ECAResNet(18, drop_path_rate=0.9).train()
     rates = [
         b.drop_path.drop_prob

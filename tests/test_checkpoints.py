@@ -142,6 +142,30 @@ def test_atomic_backend_is_registered(tmp_path):
 THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
 
 
+def test_code_in_the_text_of_a_config_does_not_run(tmp_path):
+    """mmengine's resume runs ``meta['config']``; its own checkpoints have ``meta['cfg']``."""
+    meta = dict(epoch=1, iter=1, cfg='x = 1', config=f'import os\nos.mkdir({str(tmp_path / "ran")!r})')
+    assert read_checkpoint(save(tmp_path / 'a.pth', dict(meta=meta)))['meta'] == dict(epoch=1, iter=1, cfg='x = 1')
+
+
+def test_every_scheme_of_mmengine_is_read_safely(tmp_path):
+    program = """
+import sys
+from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
+from eca_mm.checkpoints import read_checkpoint, use_safe_loading
+use_safe_loading()
+assert len(CheckpointLoader._schemes) > 8 and set(CheckpointLoader._schemes.values()) == {read_checkpoint}
+for name in ('torchvision://resnet5000', 's3://x/y.pth', 'pavi://x'):
+    try:
+        _load_checkpoint(name)
+    except ValueError as error:
+        assert name in str(error)
+    else:
+        sys.exit(name)
+"""
+    subprocess.run([sys.executable, '-c', program], check=True)
+
+
 class TestLoadBackbone:
     @pytest.mark.parametrize('wrap', [
         lambda s: s, lambda s: dict(state_dict=s), lambda s: dict(state_dict={f'module.{k}': v for k, v in s.items()}),

@@ -43,6 +43,15 @@ class TestBatch:
             cfg.train_dataloader.sampler, type='eca_mm.StepSampler', images_per_step=8, shuffle=True
         )
 
+    @pytest.mark.parametrize(
+        'change', [dict(train_dataloader=dict(sampler=dict(type='InfiniteSampler'))), dict(train_cfg=dict(max_iters=9))]
+    )
+    def test_refuses_other_loops(self, change):
+        cfg = Config.fromfile(FASTER)
+        cfg.merge_from_dict(change)
+        with pytest.raises(ValueError, match='images_per_step'):
+            apply_batch(cfg, 1)
+
     def test_a_foreign_config_is_left_alone(self):
         cfg = Config(dict(train_dataloader=dict(batch_size=2)))
         before = cfg.to_dict()
@@ -78,6 +87,18 @@ class TestLoadConfig:
             assert loader.dataset.data_root == '/here/'
         for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
             assert evaluator.ann_file == '/here/annotations/instances_val2017.json'
+
+    def test_data_root_needs_a_reader(self, tmp_path):
+        (tmp_path / 'a.py').write_text("_base_ = 'mmdet::_base_/datasets/coco_detection.py'")
+        with pytest.raises(ValueError, match='--data-root'):
+            load_config(tmp_path / 'a.py', data_root='/here')
+
+    def test_backbone_weights(self):
+        assert (
+            load_config(FASTER, cfg_options=dict(backbone_weights='x.pth')).model.backbone.init_cfg.checkpoint
+            == 'x.pth'
+        )
+        assert load_config(FASTER, cfg_options=dict(backbone_weights=None)).model.backbone.init_cfg is None
 
     def test_work_dir(self):
         assert load_config(FASTER).work_dir == 'work_dirs/faster_rcnn_eca_r50_fpn_1x'
@@ -125,9 +146,13 @@ class TestFiles:
 
     def test_weights(self, tmp_path):
         cfg = load_config(FASTER)
-        with pytest.raises(FileNotFoundError, match=r'checkpoints/eca_resnet50\.pth.*init_cfg=None'):
+        with pytest.raises(FileNotFoundError, match=r'checkpoints/eca_resnet50\.pth.*backbone_weights=None'):
             check_weights(cfg)
         cfg.model.backbone.init_cfg.checkpoint = str(tmp_path)
+        with pytest.raises(FileNotFoundError):
+            check_weights(cfg)
+        (tmp_path / 'w.pth').touch()
+        cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'w.pth')
         check_weights(cfg)
         cfg.model.backbone.init_cfg = None
         check_weights(cfg)

@@ -28,6 +28,17 @@ def test_no_openmmlab_distribution_is_required():
         assert sum(r.startswith(OPENMMLAB) for r in required if f'"{extra}"' in r.replace("'", '"')) == 4
 
 
+def test_needs_no_mmdet_for_the_backbones():
+    program = """
+import sys
+sys.modules['mmdet'] = sys.modules['pycocotools'] = None  # imports of them fail
+from mmpretrain.registry import MODELS
+MODELS.build(dict(type='eca_mm.ECAResNet', depth=18))
+"""
+    process = run(sys.executable, '-c', program)
+    assert process.returncode == 0, process.stderr
+
+
 def test_setup_py_knows_the_version():
     process = run(sys.executable, 'setup.py', '--version', cwd=REPOSITORY)
     if 'No module named' in process.stderr:

@@ -147,21 +147,27 @@ class TestDetector:
             'default_hooks.logger.interval=1',
             'train_dataloader.dataset.indices=40',
         ]
-        process = subprocess.Popen(
-            [sys.executable, '-u', REPOSITORY / 'tools/train.py', FASTER, '--work-dir', tmp_path, *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, 'SHAPES_ROOT': str(tmp_path / 's')},
-        )
-        for line in process.stdout:
-            if 'Epoch(train) [2][2/5]' in line:
-                process.send_signal(signal.SIGINT)
-                break
-        _, errors = process.communicate(timeout=120)
+        with (
+            open(tmp_path / 'errors', 'w+') as errors,
+            subprocess.Popen(
+                [sys.executable, '-u', REPOSITORY / 'tools/train.py', FASTER, '--work-dir', tmp_path, *options],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, 'SHAPES_ROOT': str(tmp_path / 's')},
+                start_new_session=True,
+            ) as process,
+        ):
+            for line in process.stdout:
+                if 'Epoch(train) [2][2/5]' in line:
+                    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the data loader's workers get it too
+                    break
+            process.stdout.read()
+            process.wait(120)
+        errors = (tmp_path / 'errors').read_text()
         assert process.returncode == 130, errors
         assert re.search(r'interrupted in epoch 2 of 3.*epoch_1\.pth is the last checkpoint.*--resume', errors)
-        assert 'Traceback' not in errors.split('interrupted in')[-1]
+        assert 'Traceback' not in errors
 
         screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path, '--resume', *options))
         assert 'resumed epoch: 1, iter: 5' in screen
@@ -180,6 +186,7 @@ class TestDetector:
         refused(run_tool('train', FASTER, '--resume', tmp_path / 'x.pth'), 'checkpoint not found')
         refused(run_tool('train', FASTER, '--launcher', 'pytorch'), 'torchrun')
         refused(run_tool('train', FASTER, '--launcher', 'kubernetes'), 'kubernetes')
+        refused(run_tool('train', FASTER, WORLD_SIZE='2'), 'add --launcher pytorch')
         if not torch.cuda.is_available():
             refused(run_tool('train', FASTER, '--amp'), 'GPU')
         refused(run_tool('test', FASTER, tmp_path / 'x.pth'), 'checkpoint not found')
@@ -188,6 +195,13 @@ class TestDetector:
         torch.save(dict(state_dict=dict(w=torch.ones(1))), tmp_path / 'other.pth')
         refused(run_tool('test', FASTER, tmp_path / 'other.pth'), 'does not fit', 'missing')
         refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path), 'no image')
+        cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((9, 9, 3), np.uint8))
+        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path, '--device', 'gpu'), "'gpu'")
+        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path), 'does not fit')
+        cv2.imwrite(str(tmp_path / 'a.jpg'), np.zeros((9, 9, 3), np.uint8))
+        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path), 'a.jpg, a.png would write the same')
+        process = run_tool('train', FASTER, '--cfg-options', 'seed')
+        assert process.returncode == 2 and "takes KEY=VALUE, got 'seed'" in process.stderr
 
 
 class TestClassifier:
@@ -244,12 +258,19 @@ class TestClassifier:
             run_tool(
                 'train', classifier, '--resume', *short, 'train_cfg.max_epochs=2', 'train_dataloader.batch_size=4'
             ),
-            'ends epoch 1 with iteration 4, this run would with 8',
+            'was trained with 1 process x 8 images x 1 accumulated',
+            'this run has 1 process x 4 images x 2 accumulated',
+        )
+
+    def test_refuses_a_sampler_that_has_no_epochs(self, run_tool, classifier):
+        refused(
+            run_tool('train', classifier, '--cfg-options', 'train_dataloader.sampler.type=InfiniteSampler'),
+            'InfiniteSampler',
         )
 
     def test_two_processes_equal_one(self, run_tool, classifier, tmp_path):
         """gloo, 2 x 4 images, against one process with 8: the same weights, but for the order of the sums."""
-        launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', '29617']
+        launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--standalone']
         screen = succeeded(
             run_tool(
                 'train',
@@ -285,13 +306,13 @@ class TestClassifier:
 
 
 class TestCoco:
-    """The paper's configs, unchanged, on a real piece of COCO."""
+    """The paper's configs on a real piece of COCO, the training images scaled down."""
 
     def test_train_and_test(self, run_tool, coco_root, tmp_path):
         config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
         options = [
             '--cfg-options',
-            'model.backbone.init_cfg=None',
+            'backbone_weights=None',
             'train_dataloader.dataset.indices=8',
             'val_dataloader.dataset.indices=2',
             'train_cfg.max_epochs=1',
@@ -302,9 +323,19 @@ class TestCoco:
         assert '1 process x 2 images x 4 accumulated = 8 images per optimiser step' in screen
         assert 'coco/bbox_mAP ' in screen and 'coco/segm_mAP ' in screen
 
+        checkpoint, work = tmp_path / 'epoch_1.pth', ['--work-dir', tmp_path, '--data-root', coco_root]
+        options = ['--cfg-options', 'test_dataloader.dataset.indices=2']
+        screen = succeeded(run_tool('test', config, checkpoint, *work, *options, '--out', tmp_path / 'p'))
+        assert 'coco/segm_mAP ' in screen and (tmp_path / 'p.segm.json').exists()
+        image = next((coco_root / 'val2017').glob('*.jpg'))
+        succeeded(run_tool('predict', config, checkpoint, image, '--out-dir', tmp_path / 'out'))
+        assert (tmp_path / 'out/vis' / image.name).exists()
+
     def test_missing_weights(self, run_tool, coco_root):
         config = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
-        refused(run_tool('train', config, '--data-root', coco_root), 'checkpoints/eca_resnet50.pth', 'init_cfg=None')
+        refused(
+            run_tool('train', config, '--data-root', coco_root), 'checkpoints/eca_resnet50.pth', 'backbone_weights=None'
+        )
 
 
 @pytest.mark.slow

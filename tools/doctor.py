@@ -52,6 +52,8 @@ def check_package(module: str, distributions: list[str], low: str, high: str) ->
         importlib.import_module(module)
     except Exception as error:
         return Finding(module, found, 'FAIL', f'does not import: {first_line(error)}')
+    if module == 'torch' and _numbers(versions['torch']) < [2, 6]:
+        return Finding(module, found, 'FAIL', 'checkpoints are read safely with torch 2.6 or newer')
     if not _numbers(low) <= _numbers(next(iter(versions.values()))) < _numbers(high):
         return Finding(module, found, 'warn', f'tested with {low} to below {high}')
     return Finding(module, found)

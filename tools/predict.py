@@ -18,7 +18,7 @@ def main() -> None:
     p.add_argument('--threshold', type=float, default=0.3, help='least score of a drawn box (%(default)s)')
     p.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
     a = p.parse_args()
-    cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
+    cfg = load_config(a.config, cfg_options=a.cfg_options)
     images = predict(cfg, a.checkpoint, find_images(a.images), a.out_dir, threshold=a.threshold, device=a.device)
     print(f'{len(images)} images: pictures and JSON in {a.out_dir}')
 

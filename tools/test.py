@@ -4,21 +4,24 @@
 tools/test.py configs/faster_rcnn_eca_r50_fpn_shapes.py work_dirs/faster_rcnn_eca_r50_fpn_shapes/epoch_3.pth
 """
 
-from arguments import parser
+from arguments import run_parser
+from mmengine.dist import is_main_process
 
 from eca_mm.engine import evaluate, load_config
 from eca_mm.engine.cli import run_tool
 
 
 def main() -> None:
-    p = parser(__doc__)
+    p = run_parser(__doc__)
     p.add_argument('checkpoint')
     p.add_argument('--out', metavar='PREFIX', help="write predictions in COCO's result format: PREFIX.bbox.json, ...")
     a = p.parse_args()
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
-    for name, value in evaluate(cfg, a.checkpoint, out=a.out, launcher=a.launcher).items():
-        print(f'{name:<24} {value:.4f}')
-    print(f'written: {cfg.work_dir}/metrics.json')
+    metrics = evaluate(cfg, a.checkpoint, out=a.out, launcher=a.launcher)
+    if is_main_process():
+        for name, value in metrics.items():
+            print(f'{name:<24} {value:.4f}')
+        print(f'written: {cfg.work_dir}/metrics.json')
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@ class AtomicBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | Path) -> None:
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
+        temporary = target.with_name(f'.{target.name}.tmp')  # one writer; what a kill leaves is written over
         try:
             with open(temporary, 'wb') as file:
                 file.write(obj)

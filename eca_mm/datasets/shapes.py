@@ -36,9 +36,9 @@ class ShapesDataset(CocoDataset):
     """Circles, squares, triangles and stars on clouded backgrounds, with boxes and masks in COCO's format.
 
     Every split is drawn on first use into ``data_root``: ``annotations/instances_{split}.json`` and
-    ``{split}/000001.png``. Image i of a split is the same on every machine. Shapes come in COCO's small (area < 32^2
-    pixels), medium and large (> 96^2) sizes; they overlap, later ones hide parts of earlier ones, and boxes, areas and
-    masks are of the visible part: a polygon where all of a shape is visible, run lengths otherwise.
+    ``{split}/000001.png``. Image i of a split is always the same, for the same numpy and OpenCV. Shapes come in COCO's
+    small (area < 32^2 pixels), medium and large (> 96^2) sizes; they overlap, later ones hide parts of earlier ones,
+    and boxes, areas and masks are of the visible part: a polygon where all of a shape is visible, run lengths otherwise.
 
     Args:
         split: 'train' (800 images of 160 x 160 pixels) or 'val' (100).
@@ -107,7 +107,8 @@ def _draw_split(root: Path, split: str, split_index: int) -> None:
     for i in range(1, NUM_IMAGES[split] + 1):
         pixels, shapes = draw_image(np.random.default_rng([VERSION, split_index, i]))
         name = f'{i:06d}.png'
-        cv2.imwrite(str(root / split / name), pixels)
+        if not cv2.imwrite(str(root / split / name), pixels):
+            raise OSError(f'cannot write {root / split / name}: is the disk full?')
         images.append(dict(id=i, file_name=name, width=IMAGE_SIZE, height=IMAGE_SIZE))
         annotations += [dict(shape, id=len(annotations) + j, image_id=i) for j, shape in enumerate(shapes, 1)]
     categories = [dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)]

@@ -56,11 +56,15 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         The split, or None for such a config.
 
     Raises:
-        ValueError: As :func:`split_batch`.
+        ValueError: As :func:`split_batch`; also for a sampler other than DefaultSampler, or a schedule in iterations.
     """
     if cfg.get('images_per_step') is None:
         return None
     loader = cfg.train_dataloader
+    if loader.sampler.type not in ('DefaultSampler', 'StepSampler', 'eca_mm.StepSampler'):
+        raise ValueError(f'images_per_step goes with DefaultSampler, not {loader.sampler.type}: remove one of them')
+    if 'max_iters' in cfg.train_cfg:
+        raise ValueError('images_per_step needs a schedule in epochs, and train_cfg has max_iters: remove one of them')
     batch = split_batch(cfg.images_per_step, processes, loader.batch_size)
     loader.batch_size = batch.images
     loader.sampler = ConfigDict(loader.sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)

@@ -2,6 +2,8 @@
 
 import difflib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +26,25 @@ def load_config(
         path: A config file.
         data_root: Root of the dataset, as if the config's environment variable (COCO_ROOT, ...) named it.
         work_dir: Output folder; by default the config's own, or ``work_dirs/<name of the config>``.
-        cfg_options: Values by dotted key, e.g. ``{'optim_wrapper.optimizer.lr': 0.02}``.
+        cfg_options: Values by dotted key, e.g. ``{'optim_wrapper.optimizer.lr': 0.02}``. ``backbone_weights`` goes to
+            the backbone's ``init_cfg``; None trains it from scratch.
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If the file is not a config, or an option's first name is not in it.
+        ValueError: If the file is not a config, an option's first name is not in it, or it ignores ``data_root``.
     """
     path = Path(path)
     if not path.is_file():
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob('*.py')], n=3)
         hint = f'; there is {", ".join(str(path.with_name(n + ".py")) for n in near)}' if near else ''
         raise FileNotFoundError(f'config not found: {path}{hint}')
-    if data_root is not None:
-        os.environ.update(dict.fromkeys(DATA_ROOTS, str(data_root)))
-    try:
-        cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program: anything can go wrong in it
-        raise ValueError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+    with _environment(dict.fromkeys(DATA_ROOTS, data_root) if data_root else {}):
+        try:
+            cfg = Config.fromfile(path)
+        except Exception as error:  # a config is a program: anything can go wrong in it
+            raise ValueError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+    if data_root and data_root not in cfg.pretty_text:
+        raise ValueError(f'--data-root: {path} reads none of {", ".join(DATA_ROOTS)}; set data_root by --cfg-options')
 
     for key in cfg_options or {}:
         top = key.split('.')[0]
@@ -53,5 +57,19 @@ def load_config(
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f'--cfg-options do not fit the config: {error}') from error
 
+    if 'backbone_weights' in (cfg_options or {}):  # the value has long been copied to where it is used
+        weights = cfg.backbone_weights
+        cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=weights) if weights else None
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{path.stem}'
     return cfg
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -20,12 +20,18 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         The number of processes.
 
     Raises:
-        ValueError: For an unknown launcher, one that did not start this process, or Slurm or MPI without CUDA.
+        ValueError: For an unknown launcher, one that did not start this process, torchrun without 'pytorch', or Slurm
+            or MPI without CUDA.
     """
     if launcher not in LAUNCHERS:
         raise ValueError(f'launcher must be one of {", ".join(LAUNCHERS)}, got {launcher!r}')
     cfg.launcher = launcher
     if launcher == 'none':
+        if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+            raise ValueError(
+                f'torchrun started {os.environ["WORLD_SIZE"]} processes that would each run alone: '
+                'add --launcher pytorch'
+            )
         return 1
     if _VARIABLE[launcher] not in os.environ:
         raise ValueError(
@@ -34,12 +40,14 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         )
     if not is_distributed():
         if torch.cuda.is_available():
-            init_dist(launcher, **cfg.env_cfg.get('dist_cfg', dict(backend='nccl')))
+            init_dist(launcher, **cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')))
         elif launcher == 'pytorch':
             torch.distributed.init_process_group('gloo')
         else:
             raise ValueError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
     if not torch.cuda.is_available():
         # mmengine's default wrapper names a GPU for each process.
-        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+        wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
+        wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg') or {})
     return get_world_size()

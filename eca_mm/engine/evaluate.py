@@ -35,20 +35,25 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
         raise FileNotFoundError(f'checkpoint not found: {checkpoint}')
     check_data(cfg, 'test_dataloader')
     if out is not None:
-        if str(cfg.test_evaluator.get('type')).split('.')[-1] != 'CocoMetric':
-            raise ValueError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        cfg.test_evaluator.outfile_prefix = str(out)
-    cfg.load_from, cfg.resume = None, False
+        _write_results(cfg, Path(out))
+    cfg.load_from, cfg.resume = str(checkpoint), False
 
     runner = build_runner(cfg)
     with building('a test set'):
         runner.test_loop  # noqa: B018  (this property builds)
     runner.strict = True
-    runner.load_checkpoint(str(checkpoint))
     metrics = runner.test()
     if is_main_process():
         result = dict(config=cfg.filename, checkpoint=str(checkpoint), images=len(runner.test_dataloader.dataset))
         file = Path(cfg.work_dir) / 'metrics.json'
         file.write_text(json.dumps(dict(result, metrics=metrics), indent=2) + '\n')
     return metrics
+
+
+def _write_results(cfg: Config, prefix: Path) -> None:
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    coco = [e for e in evaluators if str(e.get('type')).split('.')[-1] == 'CocoMetric']
+    if not coco:
+        raise ValueError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    coco[0].outfile_prefix = str(prefix)

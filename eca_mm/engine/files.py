@@ -25,13 +25,20 @@ def check_data(cfg: Config, *loaders: str) -> None:
         FileNotFoundError: With the first missing path and what to do.
     """
     for name in loaders:
-        dataset = cfg.get(name) and cfg[name].dataset
-        while dataset and 'dataset' in dataset:  # RepeatDataset and its like
-            dataset = dataset.dataset
-        for path in _paths(dataset or {}):
-            if not path.exists():
-                advice = ADVICE.get(str(dataset.type).split('.')[-1], 'Check data_root in the config.')
-                raise FileNotFoundError(f'data not found: {path} does not exist. {advice}')
+        for dataset in _leaves((cfg.get(name) or {}).get('dataset') or {}):
+            for path in _paths(dataset):
+                if not path.exists():
+                    advice = ADVICE.get(str(dataset.get('type')).split('.')[-1], 'Check data_root in the config.')
+                    raise FileNotFoundError(f'data not found: {path} does not exist. {advice}')
+
+
+def _leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The dataset itself, or those that RepeatDataset, ConcatDataset and their like hold."""
+    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets')
+    if inner is None:
+        yield dataset
+    for part in inner or []:
+        yield from _leaves(part)
 
 
 def _paths(dataset: dict[str, Any]) -> Iterator[Path]:
@@ -40,7 +47,7 @@ def _paths(dataset: dict[str, Any]) -> Iterator[Path]:
     if kind == 'ShapesDataset':  # draws itself
         return
     if kind == 'ImageNet':
-        yield root / dataset['split']
+        yield root / dataset.get('split', '')
     if dataset.get('ann_file'):
         yield root / dataset['ann_file']
     prefix = dataset.get('data_prefix') or {}
@@ -59,11 +66,11 @@ def check_weights(cfg: Config) -> None:
     if not isinstance(init, dict) or init.get('type') != 'Pretrained':
         return
     source = init['checkpoint']
-    if '://' in source or Path(source).expanduser().exists():
+    if '://' in source or Path(source).expanduser().is_file():
         return
     raise FileNotFoundError(
-        f'backbone weights not found: {source}. Train them with a config of configs/imagenet, or put a file there from '
-        "the authors' or torchvision's ResNets (README, 'Backbone weights'); another place is named by "
-        '--cfg-options model.backbone.init_cfg.checkpoint=FILE. To train from scratch: '
-        '--cfg-options model.backbone.init_cfg=None model.backbone.norm_eval=False model.backbone.frozen_stages=-1'
+        f'backbone weights not found: {source}. Train them with a config of configs/imagenet, or put a file there from the '
+        "authors' or torchvision's ResNets (README, 'Backbone weights'); another place is named by --cfg-options "
+        'backbone_weights=FILE. To train from scratch: --cfg-options backbone_weights=None model.backbone.norm_eval=False '
+        'model.backbone.frozen_stages=-1'
     )

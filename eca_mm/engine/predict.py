@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import torch
 from mmengine.config import Config
 
 from eca_mm.checkpoints import check_fit, read_checkpoint, use_safe_loading
@@ -58,16 +59,19 @@ def predict(
 
     Raises:
         FileNotFoundError: If the checkpoint is missing.
-        ValueError: If the checkpoint cannot be read or does not fit, or no image can be read.
+        ValueError: If the checkpoint cannot be read or does not fit, no image can be read, two have the same name
+            but for the suffix, or there is no such device.
     """
     use_safe_loading()
-    readable = [Path(f) for f in images if cv2.imread(str(f)) is not None]
+    readable = [Path(f) for f in images if cv2.haveImageReader(str(f))]
     for file in sorted({Path(f) for f in images} - set(readable)):
         warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=2)
     if not readable:
         raise ValueError(f'none of the images can be read: {", ".join(str(f) for f in images)}')
+    _check_names(readable)
+    _check_device(device)
     weights = weights_of(read_checkpoint(checkpoint))
-    kind = _classify if cfg.default_scope == 'mmpretrain' else _detect
+    kind = _classify if cfg.get('default_scope') == 'mmpretrain' else _detect
     with building('a model'):
         model, run = kind(cfg, str(checkpoint), Path(out_dir), threshold, device)
     check_fit(model.state_dict(), weights, f'{checkpoint} does not fit the config')
@@ -75,10 +79,24 @@ def predict(
     return readable
 
 
+def _check_names(files: list[Path]) -> None:
+    stems = [f.stem for f in files]
+    twice = [f.name for f in files if stems.count(f.stem) > 1]
+    if twice:
+        raise ValueError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
+
+
+def _check_device(device: str | None) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
+
+
 def _detect(cfg: Config, checkpoint: str, out_dir: Path, threshold: float, device: str | None) -> Any:
     from mmdet.apis import DetInferencer
 
-    inferencer = DetInferencer(cfg.copy(), checkpoint, device, scope=cfg.default_scope)
+    inferencer = DetInferencer(cfg.copy(), checkpoint, device, scope=cfg.get('default_scope', 'mmdet'))
 
     def run(files: list[str]) -> None:
         inferencer(files, out_dir=str(out_dir), pred_score_thr=threshold, no_save_pred=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
 
 from eca_mm.checkpoints import check_fit
@@ -38,17 +38,29 @@ class StrictRunner(Runner):
 
         Raises:
             FileNotFoundError, ValueError: If the checkpoint cannot be read or does not fit; also if it was written with
-                another number of iterations per epoch, hence other processes or accumulation: a schedule that counts
-                iterations would go wrong.
+                another batch or dataset, whose iterations are not this run's, or in the middle of an epoch.
         """
         self.strict = True
+        mine = self.batch
         super().resume(filename, **kwargs)
+        theirs = self.batch
+        if mine != theirs and None not in (mine, theirs):
+            raise ValueError(f'{filename} was trained with {theirs}, this run has {mine}: resume with the former')
         expected = self.epoch * len(self.train_dataloader)
-        if self.iter != expected:
+        if isinstance(self.train_loop, EpochBasedTrainLoop) and self.iter != expected:
             raise ValueError(
-                f'{filename} ends epoch {self.epoch} with iteration {self.iter}, this run would with {expected}: '
-                'resume with the dataset, number of processes and images per process that it was started with'
+                f'{filename} has epoch {self.epoch} end at iteration {self.iter}, this run has it at {expected}: '
+                'resume from the end of an epoch, with the same dataset'
             )
+
+    @property
+    def batch(self) -> str | None:
+        """The split of the batch, as logged; kept in the message hub, hence in the checkpoints."""
+        return self.message_hub.runtime_info.get('batch')
+
+    @batch.setter
+    def batch(self, batch: str) -> None:
+        self.message_hub.update_info('batch', batch)
 
 
 def weights_of(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

@@ -48,17 +48,18 @@ def train(
     resume: str | None = None,
     amp: bool = False,
     compile: bool = False,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Summary:
     """Trains what the config describes and validates as often as it says.
 
     Args:
         cfg: From :func:`load_config`; changed in place.
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
-        resume: 'auto' for the newest complete checkpoint of the work directory (none: start anew), or a path.
+        resume: 'auto' for the newest complete checkpoint of the work directory (none: start anew), or a path; None for
+            what the config says.
         amp: Mixed precision, on a GPU.
         compile: Compile the training step with ``torch.compile``.
-        seed: Of weights, sampling and augmentation.
+        seed: Of weights, sampling and augmentation; None for the config's, or 0.
 
     Raises:
         FileNotFoundError: If data, weights or the checkpoint are missing.
@@ -69,7 +70,7 @@ def train(
     use_safe_loading()
     _set_options(cfg, resume, amp, compile, seed)
     check_data(cfg, 'train_dataloader', 'val_dataloader')
-    if cfg.resume:
+    if cfg.resume and 'backbone' in cfg.model:
         cfg.model.backbone.init_cfg = None  # all weights are in the checkpoint
     check_weights(cfg)
     with building('a batch'):
@@ -79,6 +80,7 @@ def train(
     with building('datasets'):
         runner.train_loop, runner.val_loop  # noqa: B018  (these properties build)
     if batch is not None:
+        runner.batch = str(batch)
         runner.logger.info(f'Batch: {batch}')
     start = time.perf_counter()
     try:
@@ -89,14 +91,19 @@ def train(
     return _summary(cfg, runner, seconds)
 
 
-def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed: int) -> None:
-    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
-    cfg.compile = compile
+def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed: int | None) -> None:
+    randomness = dict(cfg.get('randomness') or {})
+    randomness['seed'] = seed if seed is not None else randomness.get('seed') or 0
+    cfg.randomness = randomness
+    if compile:
+        cfg.compile = True
     if amp:
         if not torch.cuda.is_available():
             raise ValueError('--amp needs a GPU, and torch sees none')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if resume is None and cfg.get('resume'):
+        resume = cfg.get('load_from') or 'auto'
     checkpoint = latest_checkpoint(cfg.work_dir) if resume == 'auto' else resume and Path(resume)
     cfg.resume = bool(checkpoint)
     if checkpoint:
