@@ -1,6 +1,8 @@
 import os
+import runpy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,29 @@ def coco_root():
     if not COCO_TINY.is_dir():
         pytest.skip(f'no COCO subset at {COCO_TINY}; the variable COCO_TINY names another place')
     return COCO_TINY
+
+
+@pytest.fixture
+def refuse(monkeypatch, tmp_path, shapes_root, capsys):
+    """Runs a tool in this process (the imports take longest) and returns the one sentence with which it must end."""
+
+    def run(name, *args, **env):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
+        for key, value in {'SHAPES_ROOT': str(shapes_root), **env}.items():
+            monkeypatch.setenv(key, value)
+        monkeypatch.setattr('sys.argv', [name, *map(str, args)])
+        with pytest.raises(SystemExit) as end, warnings.catch_warnings(action='ignore'):  # mmengine's, of a second run
+            runpy.run_path(str(REPOSITORY / 'tools' / f'{name}.py'), run_name='__main__')
+        for key in env:
+            monkeypatch.delenv(key)
+        sentence = (
+            end.value.code if isinstance(end.value.code, str) else capsys.readouterr().err.strip().splitlines()[-1]
+        )
+        assert 'error: ' in sentence and '\n' not in sentence
+        return sentence
+
+    return run
 
 
 @pytest.fixture

@@ -70,16 +70,6 @@ def succeeded(process):
     return process.stdout
 
 
-def refused(process, *parts):
-    """One sentence and no traceback."""
-    assert process.returncode == 1, process.stdout[-2000:] + process.stderr[-4000:]
-    assert 'Traceback' not in process.stderr
-    sentence = process.stderr[process.stderr.index('error:') :]
-    assert sentence.count('\n') == 1
-    for part in parts:
-        assert part in sentence
-
-
 def weights(folder, name='epoch_4.pth'):
     return torch.load(folder / name, weights_only=False)['state_dict']
 
@@ -122,7 +112,6 @@ class TestDetector:
         assert sorted(f.name for f in (tmp_path / 'out/vis').iterdir()) == ['000001.png', '000002.png']
         prediction = json.loads((tmp_path / 'out/preds/000001.json').read_text())
         assert set(prediction) == {'labels', 'scores', 'bboxes'}
-        refused(run_tool('predict', FASTER, checkpoint, folder / 'broken.jpg'), 'can be read', 'broken.jpg')
 
     def test_masks(self, run_tool, shapes_root, tmp_path):
         work = tmp_path / 'work'
@@ -174,38 +163,80 @@ class TestDetector:
         assert 'Epoch(train) [2][1/5]' in screen and 'Epoch(train) [1][' not in screen
         assert 'coco/bbox_mAP' in screen
 
-    def test_wrong_input(self, run_tool, tmp_path):
-        missing = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
-        refused(run_tool('train', missing, '--data-root', tmp_path / 'nowhere'), 'nowhere/annotations', 'COCO_ROOT')
-        refused(run_tool('train', tmp_path / 'x.py'), 'config not found')
-        refused(run_tool('train', FASTER, '--cfg-options', 'model.backbone.kernal_size=3'), 'kernal_size')
-        refused(run_tool('train', FASTER, '--cfg-options', 'model.backbone.type=ECAResnet'), 'ECAResnet')
-        refused(run_tool('train', FASTER, '--cfg-options', 'model.backbone.kernel_size=4'), 'odd', '4')
-        refused(run_tool('train', FASTER, '--cfg-options', 'optimwrapper.optimizer.lr=1'), "'optim_wrapper'")
-        refused(run_tool('train', FASTER, '--cfg-options', 'images_per_step=8.5'), 'images_per_step')
-        refused(run_tool('train', FASTER, '--resume', tmp_path / 'x.pth'), 'checkpoint not found')
-        refused(run_tool('train', FASTER, '--launcher', 'pytorch'), 'torchrun')
-        refused(run_tool('train', FASTER, '--launcher', 'kubernetes'), 'kubernetes')
-        refused(run_tool('train', FASTER, WORLD_SIZE='2'), 'add --launcher pytorch')
-        if not torch.cuda.is_available():
-            refused(run_tool('train', FASTER, '--amp'), 'GPU')
-        refused(run_tool('test', FASTER, tmp_path / 'x.pth'), 'checkpoint not found')
+    @pytest.mark.parametrize(
+        ('arguments', 'parts'),
+        [
+            (['--cfg-options', 'model.backbone.kernal_size=3'], ['kernal_size']),
+            (['--cfg-options', 'model.backbone.type=ECAResnet'], ['ECAResnet']),
+            (['--cfg-options', 'model.backbone.kernel_size=4'], ['odd', '4']),
+            (['--cfg-options', 'model.backbone.depth=20'], ['depth', '20']),
+            (['--cfg-options', 'optimwrapper.optimizer.lr=1'], ["did you mean 'optim_wrapper'"]),
+            (['--cfg-options', 'images_per_step=8.5'], ['8.5']),
+            (['--cfg-options', 'optim_wrapper.optimizer.lr=-1'], ['optimiser', '-1']),
+            (['--cfg-options', 'train_dataloader.sampler.type=InfiniteSampler'], ['InfiniteSampler']),
+            (['--cfg-options', 'train_dataloader.dataset.split=test'], ["'test'"]),
+            (['--cfg-options', 'seed'], ["KEY=VALUE, got 'seed'"]),
+            (['--resume', 'x.pth'], ['checkpoint not found: x.pth']),
+            (['--launcher', 'pytorch'], ['torchrun']),
+            (['--launcher', 'kubernetes'], ['kubernetes']),
+        ],
+    )
+    def test_wrong_options(self, refuse, arguments, parts):
+        sentence = refuse('train', FASTER, *arguments)
+        assert all(part in sentence for part in parts), sentence
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+    def test_amp_without_a_gpu(self, refuse):
+        assert 'GPU' in refuse('train', FASTER, '--amp')
+
+    def test_wrong_surroundings(self, refuse, tmp_path):
+        assert 'add --launcher pytorch' in refuse('train', FASTER, WORLD_SIZE='2')
+        assert 'config not found' in refuse('train', tmp_path / 'x.py')
+        sentence = refuse(
+            'train', FASTER.with_name('faster_rcnn_eca_r50_fpn_1x.py'), '--data-root', tmp_path / 'nowhere'
+        )
+        assert 'nowhere/annotations' in sentence and 'COCO_ROOT' in sentence
+
+    def test_wrong_checkpoints(self, refuse, tmp_path):
+        assert 'checkpoint not found' in refuse('test', FASTER, tmp_path / 'x.pth')
         (tmp_path / 'page.pth').write_text('<html>')
-        refused(run_tool('test', FASTER, tmp_path / 'page.pth'), 'page.pth is not a PyTorch checkpoint')
+        assert 'page.pth is not a PyTorch checkpoint' in refuse('test', FASTER, tmp_path / 'page.pth')
+        torch.save(dict(state_dict=dict(w=torch.ones(1)), meta={}), tmp_path / 'other.pth')
+        sentence = refuse('test', FASTER, tmp_path / 'other.pth')
+        assert 'other.pth does not fit' in sentence and 'missing' in sentence and '1 without a place: w' in sentence
+        assert 'does not fit' in refuse('train', FASTER, '--resume', tmp_path / 'other.pth')
+
+    def test_wrong_images(self, refuse, tmp_path):
         torch.save(dict(state_dict=dict(w=torch.ones(1))), tmp_path / 'other.pth')
-        refused(run_tool('test', FASTER, tmp_path / 'other.pth'), 'does not fit', 'missing')
-        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path), 'no image')
+        predict = ['predict', FASTER, tmp_path / 'other.pth']
+        assert 'no image in' in refuse(*predict, tmp_path)
+        (tmp_path / 'broken.jpg').write_text('not an image')
+        assert 'none of the images can be read' in refuse(*predict, tmp_path / 'broken.jpg')
+        (tmp_path / 'broken.jpg').unlink()
         cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((9, 9, 3), np.uint8))
-        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path, '--device', 'gpu'), "'gpu'")
-        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path), 'does not fit')
+        assert "'gpu'" in refuse(*predict, tmp_path, '--device', 'gpu')
+        assert 'does not fit' in refuse(*predict, tmp_path, '--device', 'cpu')
         cv2.imwrite(str(tmp_path / 'a.jpg'), np.zeros((9, 9, 3), np.uint8))
-        refused(run_tool('predict', FASTER, tmp_path / 'other.pth', tmp_path), 'a.jpg, a.png would write the same')
-        process = run_tool('train', FASTER, '--cfg-options', 'seed')
-        assert process.returncode == 2 and "takes KEY=VALUE, got 'seed'" in process.stderr
+        assert 'a.jpg, a.png would write the same' in refuse(*predict, tmp_path)
+
+    def test_a_bug_keeps_its_traceback(self, run_tool, tmp_path):
+        """A ValueError that comes up in training, and not from this package, is not passed off as the user's."""
+        (tmp_path / 'mine.py').write_text("""
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+@HOOKS.register_module()
+class Broken(Hook):
+    def before_train(self, runner):
+        raise ValueError('in the depths')
+""")
+        imports = "custom_imports = dict(imports=['eca_mm', 'mine'])\ncustom_hooks = [dict(type='Broken')]"
+        (tmp_path / 'config.py').write_text(f'_base_ = {str(FASTER)!r}\n{imports}')
+        process = run_tool('train', 'config.py', '--work-dir', tmp_path, PYTHONPATH=str(tmp_path))
+        assert process.returncode == 1 and 'Traceback' in process.stderr and 'in the depths' in process.stderr
 
 
 class TestClassifier:
-    def test_the_unchanged_recipe(self, run_tool, imagenet_root, tmp_path):
+    def test_the_unchanged_recipe(self, run_tool, refuse, imagenet_root, tmp_path):
         config, work = REPOSITORY / 'configs/imagenet/eca_resnet50.py', tmp_path / 'work'
         options = [
             '--cfg-options',
@@ -227,9 +258,8 @@ class TestClassifier:
         (prediction,) = json.loads((tmp_path / 'out/preds.json').read_text()).values()
         assert set(prediction) == {'pred_label', 'pred_score', 'pred_class'}
         assert len(list((tmp_path / 'out/vis').iterdir())) == 1
-        refused(
-            run_tool('test', config, work / 'epoch_1.pth', '--data-root', imagenet_root, '--out', 'p'), '--out', 'Coco'
-        )
+        sentence = refuse('test', config, work / 'epoch_1.pth', '--data-root', imagenet_root, '--out', 'p')
+        assert '--out' in sentence and 'CocoMetric' in sentence
 
     def test_resumed_equals_uninterrupted(self, run_tool, classifier, tmp_path):
         """The same weights to the last bit, though killed (not asked) in the third epoch."""
@@ -251,22 +281,14 @@ class TestClassifier:
         expected, got = weights(tmp_path / 'whole'), weights(stopped)
         assert all(got[key].equal(expected[key]) for key in expected)
 
-    def test_resume_needs_the_same_batch(self, run_tool, classifier, tmp_path):
+    def test_resume_needs_the_same_batch(self, run_tool, refuse, classifier, tmp_path):
         short = ['--work-dir', tmp_path / 'w', '--cfg-options', 'train_cfg.max_epochs=1']
         succeeded(run_tool('train', classifier, *short))
-        refused(
-            run_tool(
-                'train', classifier, '--resume', *short, 'train_cfg.max_epochs=2', 'train_dataloader.batch_size=4'
-            ),
-            'was trained with 1 process x 8 images x 1 accumulated',
-            'this run has 1 process x 4 images x 2 accumulated',
+        sentence = refuse(
+            'train', classifier, '--resume', *short, 'train_cfg.max_epochs=2', 'train_dataloader.batch_size=4'
         )
-
-    def test_refuses_a_sampler_that_has_no_epochs(self, run_tool, classifier):
-        refused(
-            run_tool('train', classifier, '--cfg-options', 'train_dataloader.sampler.type=InfiniteSampler'),
-            'InfiniteSampler',
-        )
+        assert 'was trained with 1 process x 8 images x 1 accumulated' in sentence
+        assert 'this run has 1 process x 4 images x 2 accumulated' in sentence
 
     def test_two_processes_equal_one(self, run_tool, classifier, tmp_path):
         """gloo, 2 x 4 images, against one process with 8: the same weights, but for the order of the sums."""
@@ -289,8 +311,9 @@ class TestClassifier:
         start = weights(tmp_path / 'one', 'epoch_2.pth')
         for key, value in one.items():
             if value.is_floating_point():
-                torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6)
-        assert not one['head.fc.weight'].equal(start['head.fc.weight'])  # it did learn
+                torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-5)
+        learnt = (one['head.fc.weight'] - start['head.fc.weight']).abs().max()
+        assert learnt > 1e-3  # a hundred times what they may differ
 
     def test_accumulated_equals_whole(self, run_tool, classifier, tmp_path):
         succeeded(run_tool('train', classifier, '--work-dir', tmp_path / 'whole'))
@@ -302,7 +325,7 @@ class TestClassifier:
         whole, parts = weights(tmp_path / 'whole'), weights(tmp_path / 'parts')
         for key, value in whole.items():
             if value.is_floating_point():
-                torch.testing.assert_close(parts[key], value, rtol=1e-4, atol=1e-6)
+                torch.testing.assert_close(parts[key], value, rtol=1e-4, atol=1e-5)
 
 
 class TestCoco:
@@ -331,11 +354,9 @@ class TestCoco:
         succeeded(run_tool('predict', config, checkpoint, image, '--out-dir', tmp_path / 'out'))
         assert (tmp_path / 'out/vis' / image.name).exists()
 
-    def test_missing_weights(self, run_tool, coco_root):
-        config = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
-        refused(
-            run_tool('train', config, '--data-root', coco_root), 'checkpoints/eca_resnet50.pth', 'backbone_weights=None'
-        )
+    def test_missing_weights(self, refuse, coco_root):
+        sentence = refuse('train', REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py', '--data-root', coco_root)
+        assert 'checkpoints/eca_resnet50.pth' in sentence and 'backbone_weights=None' in sentence
 
 
 @pytest.mark.slow

@@ -27,13 +27,15 @@ def split_batch(images_per_step: int, processes: int, most_images: int) -> Batch
     ``processes * images * accumulation = images_per_step`` with the largest possible ``images <= most_images``.
 
     Raises:
-        ValueError: If the processes cannot share the images equally.
+        ValueError: If the processes cannot share the images equally, or ``images_per_step`` is not a positive integer.
 
     >>> split_batch(8, 1, 2)
     Batch(processes=1, images=2, accumulation=4)
     >>> str(split_batch(256, 8, 32))
     '8 processes x 32 images x 1 accumulated = 256 images per optimiser step'
     """
+    if not isinstance(images_per_step, int) or images_per_step < 1:
+        raise ValueError(f'images_per_step must be a positive integer, got {images_per_step!r}')
     share, rest = divmod(images_per_step, processes)
     if rest:
         fitting = [n for n in range(1, images_per_step + 1) if images_per_step % n == 0]

@@ -74,6 +74,8 @@ def building(what: str) -> Iterator[None]:
     """Turns what builders raise for a wrong key, type or value in a config into a ValueError that says so."""
     try:
         yield
+    except ValueError as error:
+        raise ValueError(f'the config does not build {what}: {error}') from error
     except (TypeError, KeyError, AssertionError, AttributeError, ImportError) as error:
         raise ValueError(f'the config does not build {what}: {type(error).__name__}: {error}') from error
 

@@ -1,6 +1,7 @@
 """Training, from a config to a summary."""
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,8 +80,12 @@ def train(
     runner = build_runner(cfg)
     with building('datasets'):
         runner.train_loop, runner.val_loop  # noqa: B018  (these properties build)
+    with building('an optimiser'):
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     if batch is not None:
         runner.batch = str(batch)
+        # Schedulers count accumulated batches too, so torch sees one step before the optimiser's first.
+        warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
         runner.logger.info(f'Batch: {batch}')
     start = time.perf_counter()
     try:
