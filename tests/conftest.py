@@ -28,6 +28,13 @@ def coco_root():
     return COCO_TINY
 
 
+def quietly(tool):
+    """Runs a tool without the warnings of mmengine, which on a second run finds its global objects there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        runpy.run_path(str(tool), run_name='__main__')
+
+
 @pytest.fixture
 def refuse(monkeypatch, tmp_path, shapes_root, capsys):
     """Runs a tool in this process (the imports take longest) and returns the one sentence with which it must end."""
@@ -38,8 +45,8 @@ def refuse(monkeypatch, tmp_path, shapes_root, capsys):
         for key, value in {'SHAPES_ROOT': str(shapes_root), **env}.items():
             monkeypatch.setenv(key, value)
         monkeypatch.setattr('sys.argv', [name, *map(str, args)])
-        with pytest.raises(SystemExit) as end, warnings.catch_warnings(action='ignore'):  # mmengine's, of a second run
-            runpy.run_path(str(REPOSITORY / 'tools' / f'{name}.py'), run_name='__main__')
+        with pytest.raises(SystemExit) as end:
+            quietly(REPOSITORY / 'tools' / f'{name}.py')
         for key in env:
             monkeypatch.delenv(key)
         sentence = (
