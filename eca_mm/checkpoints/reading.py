@@ -67,8 +67,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         ValueError: If the file is truncated, is not a checkpoint, or would have to run code to load; if the URL cannot
             be had; also if torch is older than 2.6, whose safe loading cannot be extended by name.
     """
-    if [int(part) for part in torch.__version__.split('.')[:2]] < [2, 6]:
-        raise ValueError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
+    _require_torch()
     name = _resolve(str(path))
     with torch.serialization.safe_globals(_ALLOWED):
         try:
@@ -93,6 +92,11 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)  # mmengine 0.x wrote `cfg`; it would run this text as Python
     return checkpoint
+
+
+def _require_torch() -> None:
+    if [int(part) for part in torch.__version__.split('.')[:2]] < [2, 6]:
+        raise ValueError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
 
 
 def _resolve(name: str) -> str:
@@ -121,7 +125,11 @@ def use_safe_loading() -> None:
     """Makes mmengine read every checkpoint with :func:`read_checkpoint`, for this process.
 
     mmengine's own loaders unpickle whatever `weights_only=True` refuses.
+
+    Raises:
+        ValueError: If torch is older than 2.6: better now than after the training.
     """
+    _require_torch()
     CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), read_checkpoint, force=True)
 
 
