@@ -100,7 +100,7 @@ def test_detector_learns(name):
     with_mask = name.startswith('mask')
     batch = demo_mm_inputs(2, [[3, 96, 96], [3, 96, 64]], num_classes=4, with_mask=with_mask)
     data = model.data_preprocessor(batch, True)
-    losses = model.loss(**data)
+    losses = model(**data, mode='loss')
     assert ('loss_mask' in losses) == with_mask
     total, _ = model.parse_losses(losses)
     total.backward()
@@ -110,7 +110,7 @@ def test_detector_learns(name):
     assert total.isfinite()
     model.eval()
     with torch.no_grad():
-        results = model.predict(**model.data_preprocessor(batch, False))
+        results = model(**model.data_preprocessor(batch, False), mode='predict')
     assert len(results) == 2 and ('masks' in results[0].pred_instances) == with_mask
 
 
@@ -123,6 +123,41 @@ def test_classifier_learns(name):
     loss = model(torch.randn(2, 3, 64, 64), samples, mode='loss')['loss']
     loss.backward()
     assert loss.isfinite() and all(p.grad is not None for p in model.parameters())
+
+
+PLUGIN = "[dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')]"
+
+
+@pytest.mark.parametrize(
+    ('base', 'backbone'),
+    [
+        ('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', "type='eca_mm.ECAResNet', init_cfg=None"),
+        ('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', f'plugins={PLUGIN}, init_cfg=None'),
+        ('mmpretrain::resnet/resnet50_8xb32_in1k.py', "type='eca_mm.ECAResNet'"),
+    ],
+)
+def test_configs_of_other_libraries_learn(base, backbone, tmp_path):
+    """They cite our names and import nothing; a step of SGD lowers the loss."""
+    (tmp_path / 'theirs.py').write_text(f'_base_ = {base!r}\nmodel = dict(backbone=dict({backbone}))')
+    torch.manual_seed(0)
+    cfg = load_config(tmp_path / 'theirs.py')
+    model = build(cfg)
+    model.init_weights()
+    assert 'layer1.0.eca.conv.weight' in model.backbone.state_dict()
+    if cfg.default_scope == 'mmdet':
+        data = model.data_preprocessor(demo_mm_inputs(1, [[3, 96, 96]], num_classes=4), True)
+    else:
+        samples = [DataSample().set_gt_label(i) for i in (3, 999)]
+        data = dict(inputs=torch.randn(2, 3, 64, 64), data_samples=samples)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3)
+    losses = []
+    for _ in range(3):
+        torch.manual_seed(1)  # of the heads' samplers
+        losses.append(model.parse_losses(model(**data, mode='loss'))[0])
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES)
