@@ -21,7 +21,7 @@ def main() -> None:
     if is_main_process():
         for name, value in metrics.items():
             print(f'{name:<24} {value:.4f}')
-        print(f'written: {cfg.work_dir}/metrics.json')
+        print(f'written: {cfg.work_dir}/metrics.json' if metrics else 'no metrics: nothing at all was detected')
 
 
 if __name__ == '__main__':

@@ -22,7 +22,8 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
 
     Returns:
-        The metrics, by mmengine's names: ``coco/bbox_mAP``, ``accuracy/top1``, ...
+        The metrics, by mmengine's names: ``coco/bbox_mAP``, ``accuracy/top1``, ...; none where mmdet's CocoMetric has not
+        a single detection to evaluate.
 
     Raises:
         FileNotFoundError: If data or the checkpoint are missing.

@@ -31,6 +31,7 @@ class Summary:
     def __str__(self) -> str:
         lines = [f'Trained {self.config} in {self.seconds / 60:.1f} min']
         lines += [f'  {name:<24} {value:.4f}' for name, value in self.metrics.items()]
+        lines += [] if self.metrics else ['  no metrics: nothing was validated, or nothing at all was detected']
         lines += [f'  checkpoint   {self.checkpoint}'] if self.checkpoint else []
         lines += [f'  pictures     {self.pictures}'] if self.pictures else []
         lines += [f'  curves       tensorboard --logdir {self.work_dir}']
