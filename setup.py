@@ -2,15 +2,17 @@
 
 import contextlib
 import os
+import sys
 
 from setuptools import setup
 
 NOTICE = """
-eca_mm: the first set-up downloads PyTorch (several GB) and compiles mmcv's operators, once.
+eca_mm: a first `uv run` downloads PyTorch (several GB) and compiles mmcv's operators, once.
         That takes about 5 minutes on 2 cores, with no output meanwhile. Later runs start at once.
 """
 
-if os.environ.get('UV'):  # set by uv, which swallows what builds print; the terminal itself is still there
+# uv, which sets UV, swallows what builds print; the terminal itself is still there. dist_info is asked for once.
+if os.environ.get('UV') and 'dist_info' in sys.argv:
     with contextlib.suppress(OSError), open('/dev/tty', 'w') as terminal:
         terminal.write(NOTICE)
 
