@@ -98,6 +98,10 @@ class AttentionResNet(ResNet):
         stage = len(self.res_layers)
         return ResLayer(attention=self._stage_attention[stage], **kwargs)
 
+    def train(self, mode: bool = True) -> 'AttentionResNet':
+        super().train(mode)
+        return self  # as torch promises, and mmpretrain 1.2.0 does not
+
     def init_weights(self) -> None:
         """As in mmpretrain, but a pretrained backbone is loaded whole or refused."""
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
