@@ -101,6 +101,12 @@ def registry() -> str:
     return 'eca_mm.ECAResNet builds from an mmdet config'
 
 
+def mmdet_configs() -> str:
+    from mmengine.utils import get_installed_path
+
+    return get_installed_path('mmdet')
+
+
 def check_cuda() -> list[Finding]:
     try:
         import torch
@@ -136,6 +142,9 @@ def diagnose() -> list[Finding]:
         check_call('mmcv operators', mmcv_ops, 'mmcv has no compiled operators (mmcv-lite?): see the README'),
         check_call('torchvision operators', torchvision_ops, 'torch and torchvision are of different builds'),
         check_call('registry', registry, 'mend the above first'),
+        check_call(
+            'mmdet:: configs', mmdet_configs, 'mmengine 0.10.7 needs pkg_resources: pip install "setuptools<81"'
+        ),
         *check_cuda(),
     ]
 
