@@ -329,7 +329,33 @@ class TestClassifier:
 
 
 class TestCoco:
-    """The paper's configs on a real piece of COCO."""
+    """The paper's configs on a real piece of COCO, the training images scaled down."""
+
+    def test_train_and_test(self, run_tool, coco_root, tmp_path):
+        config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
+        # After one step nothing is scored above mmdet's threshold, and there is no AP of nothing.
+        detections = ['model.test_cfg.rcnn.score_thr=0.0', 'model.test_cfg.rcnn.max_per_img=5']
+        options = [
+            '--cfg-options',
+            'backbone_weights=None',
+            'train_dataloader.dataset.indices=8',
+            'val_dataloader.dataset.indices=2',
+            'train_cfg.max_epochs=1',
+            'train_dataloader.dataset.pipeline.2.scale=(320,200)',
+            'val_dataloader.dataset.pipeline.1.scale=(320,200)',
+            *detections,
+        ]
+        screen = succeeded(run_tool('train', config, '--work-dir', tmp_path, *options, COCO_ROOT=str(coco_root)))
+        assert '1 process x 2 images x 4 accumulated = 8 images per optimiser step' in screen
+        assert 'coco/bbox_mAP ' in screen and 'coco/segm_mAP ' in screen
+
+        checkpoint, work = tmp_path / 'epoch_1.pth', ['--work-dir', tmp_path, '--data-root', coco_root]
+        options = ['--cfg-options', 'test_dataloader.dataset.indices=2', *detections]
+        screen = succeeded(run_tool('test', config, checkpoint, *work, *options, '--out', tmp_path / 'p'))
+        assert 'coco/segm_mAP ' in screen and (tmp_path / 'p.segm.json').exists()
+        image = next((coco_root / 'val2017').glob('*.jpg'))
+        succeeded(run_tool('predict', config, checkpoint, image, '--out-dir', tmp_path / 'out'))
+        assert (tmp_path / 'out/vis' / image.name).exists()
 
     def test_missing_weights(self, refuse, coco_root):
         sentence = refuse('train', REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py', '--data-root', coco_root)
