@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch starts: pytest runs two processes
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.datasets.shapes import draw_shapes
 
 REPOSITORY = Path(__file__).parents[1]
 COCO_TINY = Path(os.environ.get('COCO_TINY', REPOSITORY.parent / 'shared/data/coco_tiny'))
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: not item.get_closest_marker('slow'))
 
 
 @pytest.fixture(scope='session')
@@ -69,7 +75,7 @@ def run_tool(shapes_root, tmp_path):
             env={**os.environ, 'SHAPES_ROOT': str(shapes_root), **env},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
 
     return run
