@@ -1,4 +1,4 @@
-"""The published tables, typed in once: every number of Tables 1-5 and of Figure 4, as printed, by the config that stands for it."""
+"""The published tables, typed in once: every number of Tables 1-5 and Figure 4 as printed, by the config that stands for it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ TABLES = {
             imagenet/se_mobilenet_v2    SENet        3.40M   320.1M  671   2000  72.42  90.67
             imagenet/eca_mobilenet_v2   ECA-Net      3.34M   319.9M  676   2010  72.56  90.81
             """,
-            'Training and Inference are images per second on the authors\' four RTX 2080Ti; compared as ratios to the plain network.',
+            "Training and Inference are images per second on the authors' RTX 2080Ti, compared as ratios to the plain network.",
         ),
         _table(
             'table3',
@@ -188,8 +188,8 @@ TABLES = {
             imagenet/eca_k9_resnet101  ECA_k=9       -
             imagenet/eca_resnet101     ECA_adaptive  78.65
             """,
-            'The figure prints no numbers: those here stand in Tables 1 and 2. The text says that of the fixed sizes k = 9 is best '
-            'for ResNet-50 and k = 5 for ResNet-101.',
+            'The figure prints no numbers: those here stand in Tables 1 and 2. The text says that of the fixed sizes k = 9 is '
+            'best for ResNet-50 and k = 5 for ResNet-101.',
         ),
     )
 }  # fmt: skip
