@@ -7,10 +7,16 @@ import torch
 from timm.layers import EcaModule
 from torch import nn
 
-from eca_mm.models import ECALayer, ECANSLayer, SELayer, eca_kernel_size
+from eca_mm.models import ECALayer, ECANSLayer, SEGCLayer, SELayer, SEVar1Layer, eca_kernel_size
 
-LAYERS = [lambda: ECALayer(32), lambda: ECANSLayer(32, 3), lambda: SELayer(32)]
-IDS = ['eca', 'eca_ns', 'se']
+LAYERS = [
+    lambda: ECALayer(32),
+    lambda: ECANSLayer(32, 3),
+    lambda: SELayer(32),
+    lambda: SEVar1Layer(32),
+    lambda: SEGCLayer(32, group_width=8),
+]
+IDS = ['eca', 'eca_ns', 'se', 'se_var1', 'se_gc']
 
 
 @pytest.fixture(params=LAYERS, ids=IDS)
@@ -86,16 +92,36 @@ def test_se_is_equations_1_and_2():
     torch.testing.assert_close(layer(x), x * omega[..., None, None], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ('layer', 'count'), [(ECALayer(512), 5), (ECANSLayer(512, 3), 3 * 512), (SELayer(512), 2 * 512**2 // 16)]
-)
-def test_parameters_are_those_of_table_1(layer, count):
-    assert sum(p.numel() for p in layer.parameters()) == count
+@pytest.mark.parametrize('groups', [1, 2, 16])
+def test_se_gc_is_equation_3(groups):
+    layer, x = SEGCLayer(16, groups).double(), features(2, 16, 3, 4)
+    w = torch.block_diag(*layer.conv.weight[:, :, 0].chunk(groups))
+    omega = torch.sigmoid(x.mean((2, 3)) @ w.T)
+    torch.testing.assert_close(layer(x), x * omega[..., None, None], rtol=0, atol=1e-12)
+    assert SEGCLayer(16, group_width=16 // groups).conv.groups == groups
+
+
+def test_se_var1_has_only_the_sigmoid():
+    x = features(2, 16, 3, 4)
+    torch.testing.assert_close(SEVar1Layer(16)(x), x * x.mean((2, 3), True).sigmoid(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('options', [{}, {'groups': 2, 'group_width': 8}])
+def test_se_gc_needs_one_option(options):
+    with pytest.raises(ValueError, match='either groups or group_width'):
+        SEGCLayer(16, **options)
+
+
+@pytest.mark.parametrize('name', ['groups', 'group_width'])
+@pytest.mark.parametrize('value', [0, -2, 3, 32])
+def test_se_gc_refuses(name, value):
+    with pytest.raises(ValueError, match=f'{name} .*16, got {value}'):
+        SEGCLayer(16, **{name: value})
 
 
 def test_gradients(layer):
     layer = layer.double()
-    names, values = zip(*layer.named_parameters(), strict=True)
+    names, values = layer.state_dict().keys(), layer.parameters()
     assert torch.autograd.gradcheck(
         lambda x, *ws: torch.func.functional_call(layer, dict(zip(names, ws, strict=True)), x),
         (features(2, 32, 2, 3), *values),

@@ -8,11 +8,11 @@ import torchvision
 from mmcv.cnn.bricks import build_plugin_layer
 from mmdet.registry import MODELS as MMDET
 from mmengine.registry import MODELS as ROOT
-from mmpretrain.models import ResNet
+from mmpretrain.models import MobileNetV2, ResNet
 from mmpretrain.registry import MODELS as MMPRETRAIN
 from torch import nn
 
-from eca_mm.models import AttentionResNet, ECALayer, ECAResNet, SELayer
+from eca_mm.models import AttentionMobileNetV2, AttentionResNet, ECALayer, ECAMobileNetV2, ECAResNet, SELayer
 
 PAPER = {  # millions of 2^20 parameters of the classifiers, Table 2
     ('', 50): 24.37, ('SELayer', 50): 26.77, ('ECALayer', 50): 24.37,
@@ -239,3 +239,43 @@ def test_export():
     program = torch.export.export(backbone, (image(),))
     for a, b in zip(program.module()(image()), backbone(image()), strict=True):
         torch.testing.assert_close(a, b)
+
+
+class TestMobileNetV2:
+    def test_without_attention_equals_mmpretrain(self):
+        theirs = randomize(MobileNetV2(out_indices=(0, 3, 7)))
+        theirs.eval()  # returns None there
+        ours = AttentionMobileNetV2(out_indices=(0, 3, 7)).eval()
+        ours.load_state_dict(theirs.state_dict())
+        for a, b in zip(ours(image()), theirs(image()), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+    def test_attention_follows_the_projection_and_precedes_the_sum(self):
+        plain = randomize(MobileNetV2())
+        plain.eval()
+        ours = ECAMobileNetV2(kernel_size=3).eval()
+        ours.load_state_dict(plain.state_dict(), strict=False)
+        block, layer = ours.layer3[1], ours.layer3[1].conv.eca
+        x = torch.randn(2, 32, 7, 7)
+        torch.testing.assert_close(block(x), x + layer(plain.layer3[1].conv(x)))
+        assert sum(isinstance(m, ECALayer) for m in ours.modules()) == 17  # in every bottleneck, also without a sum
+
+    @pytest.mark.parametrize('size', [2, (3, 3), (1, 1, 1, 1, 3, 3, 4)])
+    def test_refuses_kernel_sizes(self, size):
+        with pytest.raises(ValueError, match='kernel_size'):
+            ECAMobileNetV2(kernel_size=size)
+
+    def test_frozen_and_checkpointed(self):
+        model = ECAMobileNetV2(frozen_stages=2, with_cp=True)
+        assert model.train() is model
+        assert not any(p.requires_grad for p in model.layer2.parameters())
+        assert model.layer3[0].conv.eca.conv.weight.requires_grad
+        model(image(2))[0].sum().backward()
+        assert model.layer7[0].conv.eca.conv.weight.grad is not None
+
+    def test_pretrained_is_strict(self, tmp_path):
+        torch.save(MobileNetV2().state_dict(), tmp_path / 'plain.pth')
+        init = dict(type='Pretrained', checkpoint=str(tmp_path / 'plain.pth'))
+        AttentionMobileNetV2(init_cfg=init).init_weights()
+        with pytest.raises(ValueError, match='missing'):
+            ECAMobileNetV2(init_cfg=init).init_weights()

@@ -145,6 +145,8 @@ class TestDetector:
                 text=True,
                 env={**os.environ, 'SHAPES_ROOT': str(tmp_path / 's')},
                 start_new_session=True,
+                # A shell that starts the tests in the background has them, and hence this, ignore Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             ) as process,
         ):
             for line in process.stdout:

@@ -1,4 +1,15 @@
-from eca_mm.models.attention import ECALayer, ECANSLayer, SELayer, eca_kernel_size
-from eca_mm.models.backbones import AttentionResNet, ECAResNet
+from eca_mm.models.attention import ECALayer, ECANSLayer, SEGCLayer, SELayer, SEVar1Layer, eca_kernel_size
+from eca_mm.models.backbones import AttentionMobileNetV2, AttentionResNet, ECAMobileNetV2, ECAResNet
 
-__all__ = ['AttentionResNet', 'ECALayer', 'ECANSLayer', 'ECAResNet', 'SELayer', 'eca_kernel_size']
+__all__ = [
+    'AttentionMobileNetV2',
+    'AttentionResNet',
+    'ECALayer',
+    'ECAMobileNetV2',
+    'ECANSLayer',
+    'ECAResNet',
+    'SEGCLayer',
+    'SELayer',
+    'SEVar1Layer',
+    'eca_kernel_size',
+]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from eca_mm.paper.tables import Row, Table
 
-Status = Literal['match', 'differ', 'not comparable', 'not measured']
+Status = Literal['match', 'differ', 'measured', 'not comparable', 'not measured']
 
 CONFIGS = Path(__file__).parents[1] / '.mim/configs'
 COMPLEXITY = ('Param.', 'FLOPs', 'GFLOPs')
@@ -43,8 +43,8 @@ class Cell:
         table, row, column: Its place; rows are named by their config.
         paper: As printed, None where the paper has no such number. Speeds are ratios to the plain network.
         ours, raw: Our number as the paper would print it, and in full; None if it is not measured.
-        status: 'match': equal in print or, for accuracies, within the tolerance; 'differ'; 'not comparable': measured on
-            other data or another machine, or without a number of the paper's; 'not measured'.
+        status: 'match': equal in print or, for accuracies, within the tolerance; 'differ'; 'measured', where the paper
+            has no number; 'not comparable': measured on other data or another machine; 'not measured'.
         source: Where ours comes from, or the command that would measure it.
         note: A remark on this number.
     """
@@ -114,8 +114,10 @@ def _cell(table: Table, row: Row, column: str, measured: Measurement | None, tol
     if measured is None:
         return Cell(*place, None, None, 'not measured', how_to_measure(row, column))
     status: Status
-    if not measured.comparable or paper is None:
+    if not measured.comparable:
         status = 'not comparable'
+    elif paper is None:
+        status = 'measured'
     elif column in ACCURACY:
         status = 'match' if abs(round(measured.raw - float(paper), 9)) <= tolerance else 'differ'
     else:

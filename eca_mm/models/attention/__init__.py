@@ -1,4 +1,4 @@
 from eca_mm.models.attention.eca import ECALayer, ECANSLayer, eca_kernel_size
-from eca_mm.models.attention.se import SELayer
+from eca_mm.models.attention.se import SEGCLayer, SELayer, SEVar1Layer
 
-__all__ = ['ECALayer', 'ECANSLayer', 'SELayer', 'eca_kernel_size']
+__all__ = ['ECALayer', 'ECANSLayer', 'SEGCLayer', 'SELayer', 'SEVar1Layer', 'eca_kernel_size']

@@ -1,4 +1,4 @@
-"""Squeeze-and-Excitation: the paper's Eq. 1-2."""
+"""Squeeze-and-Excitation and its variants of Table 1: the paper's Eq. 1-3."""
 
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -34,3 +34,56 @@ class SELayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return rescale(x, self.fc2(self.relu(self.fc1(squeeze(x)))).sigmoid())
+
+
+@MODELS.register_module()
+class SEVar1Layer(nn.Module):
+    """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, no weights at all. Takes and returns (N, C, H, W).
+
+    Args:
+        in_channels: Number of channels C; nothing depends on it.
+
+    Raises:
+        ValueError: In ``forward``, for an input that is not 4-dimensional.
+    """
+
+    _abbr_ = 'se'
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rescale(x, squeeze(x).sigmoid())
+
+
+@MODELS.register_module()
+class SEGCLayer(nn.Module):
+    """SE with one group-wise layer (Eq. 3): ``X * sigmoid(W_G g(X))``, W_G block-diagonal, C^2 / G weights in G groups.
+
+    Takes and returns (N, C, H, W). Table 1 has five of them: ``groups=1`` is SE-Var3 (C^2 weights), ``groups=16`` is
+    SE-GC1; ``group_width=1`` is SE-Var2 (C weights), 16 and 8 are SE-GC2 and SE-GC3.
+
+    Args:
+        in_channels: Number of channels C.
+        groups: Number of groups G.
+        group_width: Channels per group C / G, instead of ``groups``.
+
+    Raises:
+        ValueError: If not exactly one of both is given, or it is not a positive divisor of ``in_channels``; in
+            ``forward``, for an input that is not 4-dimensional.
+    """
+
+    _abbr_ = 'se'
+
+    def __init__(self, in_channels: int, groups: int | None = None, group_width: int | None = None) -> None:
+        super().__init__()
+        if (groups is None) == (group_width is None):
+            raise ValueError(f'give either groups or group_width, got {groups!r} and {group_width!r}')
+        name, value = ('groups', groups) if groups is not None else ('group_width', group_width or 0)
+        if value < 1 or in_channels % value:
+            raise ValueError(f'{name} must be a positive divisor of in_channels={in_channels}, got {value!r}')
+        groups = value if name == 'groups' else in_channels // value
+        self.conv = nn.Conv1d(in_channels, in_channels, 1, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rescale(x, self.conv(squeeze(x)[:, :, None])[:, :, 0].sigmoid())

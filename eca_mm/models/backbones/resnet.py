@@ -9,9 +9,7 @@ from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck, ResLayer,
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eca_mm.checkpoints import load_backbone
-
-Attention = dict[str, Any] | None
+from eca_mm.models.backbones.common import Attention, StrictBackbone, per_stage
 
 
 class _AttentionSlot(nn.Module):
@@ -60,7 +58,7 @@ class AttentionBottleneck(_AttentionSlot, Bottleneck):
 
 
 @MODELS.register_module()
-class AttentionResNet(ResNet):
+class AttentionResNet(StrictBackbone, ResNet):
     """mmpretrain's ResNet with one attention layer in every block, after its last norm and before the residual sum.
 
     Takes images (N, 3, H, W) and returns a tuple of features, one per stage in ``out_indices``: (N, 256 * 2^i, H /
@@ -80,6 +78,7 @@ class AttentionResNet(ResNet):
         ValueError: For an unknown depth, or a sequence of attentions that has not one entry per stage.
     """
 
+    res_layers: list[str]
     arch_settings = {
         18: (AttentionBasicBlock, (2, 2, 2, 2)),
         34: (AttentionBasicBlock, (3, 4, 6, 3)),
@@ -97,17 +96,6 @@ class AttentionResNet(ResNet):
     def make_res_layer(self, **kwargs: Any) -> nn.Module:
         stage = len(self.res_layers)
         return ResLayer(attention=self._stage_attention[stage], **kwargs)
-
-    def train(self, mode: bool = True) -> 'AttentionResNet':
-        super().train(mode)
-        return self  # as torch promises, and mmpretrain 1.2.0 does not
-
-    def init_weights(self) -> None:
-        """As in mmpretrain, but a pretrained backbone is loaded whole or refused."""
-        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
-            load_backbone(self, self.init_cfg['checkpoint'])
-        else:
-            super().init_weights()
 
 
 @MODELS.register_module()
@@ -128,16 +116,3 @@ class ECAResNet(AttentionResNet):
     def __init__(self, depth: int, kernel_size: int | None | Sequence[int | None] = None, **kwargs: Any) -> None:
         sizes = per_stage('kernel_size', kernel_size, kwargs.get('num_stages', 4))
         super().__init__(depth, [dict(type='eca_mm.ECALayer', kernel_size=k) for k in sizes], **kwargs)
-
-
-def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
-    """One entry per stage: a list or tuple as it is, anything else repeated.
-
-    Raises:
-        ValueError: If a list or tuple has not ``num_stages`` entries.
-    """
-    if not isinstance(value, (list, tuple)):
-        return [value] * num_stages
-    if len(value) != num_stages:
-        raise ValueError(f'{name} needs one entry per stage, {num_stages}, got {len(value)}: {value!r}')
-    return list(value)

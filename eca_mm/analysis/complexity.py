@@ -1,0 +1,189 @@
+"""Parameters and operations of a network: by the two counts behind the paper's tables, and by an honest one.
+
+A count is a table of rules, module -> operations, as in fvcore. Shapes suffice: models and inputs may be on the meta device.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from eca_mm.models.attention import ECALayer, ECANSLayer, SEGCLayer, SELayer, SEVar1Layer
+
+Rule = Callable[[Any, Tensor, Tensor], int]  # module, its first input, its output -> operations
+
+
+def _nothing(module: nn.Module, x: Tensor, y: Tensor) -> int:
+    return 0
+
+
+def _inputs(module: nn.Module, x: Tensor, y: Tensor) -> int:
+    return x.numel()
+
+
+def _inputs_twice(module: nn.Module, x: Tensor, y: Tensor) -> int:
+    return 2 * x.numel()
+
+
+def _inputs_four_times(module: nn.Module, x: Tensor, y: Tensor) -> int:
+    return 4 * x.numel()
+
+
+def _conv(module: Any, x: Tensor, y: Tensor) -> int:
+    """Multiply-adds; of a transposed convolution those of a convolution with the same output."""
+    return y.numel() * prod(module.kernel_size) * module.in_channels // module.groups
+
+
+def _conv_bias(module: Any, x: Tensor, y: Tensor) -> int:
+    return _conv(module, x, y) + (0 if module.bias is None else y.numel())
+
+
+def _linear(module: Any, x: Tensor, y: Tensor) -> int:
+    """Multiplications and additions."""
+    return y.numel() * (2 * module.in_features - 1)
+
+
+def _linear_macs(module: Any, x: Tensor, y: Tensor) -> int:
+    return y.numel() * module.in_features
+
+
+# Their global average pooling is a function, not a module; the layers within are counted by themselves.
+_GAP_OF_ATTENTION: dict[type[nn.Module], Rule] = dict.fromkeys(
+    (ECALayer, ECANSLayer, SELayer, SEVar1Layer, SEGCLayer), _inputs
+)
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A way to count operations.
+
+    Attributes:
+        name: Whose it is.
+        rules: What a call of a module costs, by its class or the nearest base class in the table.
+        shared: Which calls of one module object count: 'every', or the 'last'. ResNet's blocks share one ReLU.
+    """
+
+    name: str
+    rules: Mapping[type[nn.Module], Rule]
+    shared: str
+
+
+# Tables 2 and 3: thop as of 2019, in training mode. The paper prints multiples of 2^30 (G), of 2^20 (M).
+THOP = Convention(
+    'thop, 2019',
+    {
+        nn.Conv1d: _conv,
+        nn.Conv2d: _conv,
+        nn.BatchNorm2d: _inputs_four_times,
+        nn.ReLU: _inputs,
+        nn.ReLU6: _inputs,
+        nn.Linear: _linear,
+        nn.AdaptiveAvgPool2d: _inputs,
+        nn.MaxPool2d: _nothing,
+        nn.Identity: _nothing,
+        **_GAP_OF_ATTENTION,
+    },
+    'last',
+)
+# The official MobileNetV2 pools before its classifier with a function, which thop did not see.
+THOP_MOBILENET = Convention(THOP.name, {**THOP.rules, nn.AdaptiveAvgPool2d: _nothing}, THOP.shared)
+# Table 4: mmcv 1.x. The paper prints multiples of 10^9.
+MMCV = Convention(
+    'mmcv 1.x',
+    {
+        nn.Conv1d: _conv_bias,
+        nn.Conv2d: _conv_bias,
+        nn.ConvTranspose2d: _conv_bias,
+        nn.BatchNorm2d: _inputs_twice,
+        nn.ReLU: _inputs,
+        nn.Linear: _linear_macs,
+        nn.MaxPool2d: _inputs,
+        nn.Identity: _nothing,
+        **_GAP_OF_ATTENTION,
+    },
+    'every',
+)
+
+
+@dataclass
+class Count:
+    """Operations of one forward pass.
+
+    Attributes:
+        by_kind: Operations by class of module, or by operator.
+        uncounted: Calls of modules or operators that compute something and for which there is no rule.
+    """
+
+    by_kind: Counter[str] = field(default_factory=Counter)
+    uncounted: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        return self.by_kind.total()
+
+
+def parameters(model: nn.Module, trainable: bool = False) -> int:
+    """Number of a model's parameters, or of those that are trained."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+
+
+def count_modules(model: nn.Module, forward: Callable[[], object], convention: Convention) -> Count:
+    """Operations of ``forward()`` by a table of rules, counted at the calls of ``model``'s modules.
+
+    Args:
+        model: Its modules are observed.
+        forward: Runs the model once.
+        convention: The rules.
+    """
+    calls: dict[nn.Module, int] = {}
+    count = Count()
+
+    def observe(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        rule = next((convention.rules[t] for t in type(module).__mro__ if t in convention.rules), None)
+        if rule is not None:
+            before = 0 if convention.shared == 'last' else calls.get(module, 0)
+            calls[module] = before + rule(module, inputs[0], output)
+        elif next(module.children(), None) is None:
+            count.uncounted[type(module).__name__] += 1
+
+    handles = [module.register_forward_hook(observe) for module in model.modules()]
+    try:
+        forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    for module, operations in calls.items():
+        count.by_kind[type(module).__name__] += operations
+    return count
+
+
+def count_operators(forward: Callable[[], object]) -> Count:
+    """Multiply-adds of ``forward()``: of every convolution and matrix product that torch executes, by PyTorch's formulas.
+
+    Nothing else is counted; what else is executed is listed as uncounted, but for views and the making of tensors.
+    """
+    with _Operators() as operators:
+        forward()
+    return operators.count
+
+
+class _Operators(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = Count()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        operator = func.overloadpacket
+        view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        if operator in flop_registry:  # two FLOPs are one multiply-add
+            self.count.by_kind[operator.__name__] += flop_registry[operator](*args, **(kwargs or {}), out_val=out) // 2
+        elif not view and args and torch.is_tensor(args[0]):
+            self.count.uncounted[operator.__name__] += 1
+        return out

@@ -1,0 +1,279 @@
+"""The paper's tables against its text, the counts against the tables, other counters and pycocotools."""
+
+import dataclasses
+import io
+import json
+import re
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+import torch
+from mmcv.cnn import get_model_complexity_info
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch import nn
+
+from eca_mm.analysis.coco import NAMES, score
+from eca_mm.analysis.complexity import MMCV, THOP, count_modules, count_operators, parameters
+from eca_mm.models import AttentionResNet, ECALayer, ECAResNet
+from eca_mm.paper import TABLES, Measurement, compare
+from eca_mm.paper.accuracy import prediction_measurements, work_dir_measurements
+from eca_mm.paper.cells import CONFIGS
+from eca_mm.paper.complexity import EXPLAINED, build, complexity_measurements
+from eca_mm.paper.reproduce import reproduce, select_tables
+from tests.conftest import REPOSITORY
+
+PAPER = REPOSITORY.parent / 'shared/paper/eca-net.txt'
+ROW = 'mask_rcnn_eca_r50_fpn_1x'
+
+
+class TestTables:
+    @pytest.mark.skipif(not PAPER.is_file(), reason=f'no text of the paper at {PAPER}')
+    @pytest.mark.parametrize('name', ['table1', 'table2', 'table4', 'table5'])
+    def test_numbers_are_the_paper_s(self, name):
+        """Each row has a line of the text with all its numbers, in order; the text has no more such lines."""
+        lines = [line.replace(' M\t', 'M\t').split('\t') for line in PAPER.read_text().splitlines()]
+        for row in TABLES[name].rows:
+            units = [' FPS' if column in ('Training', 'Inference') else '' for column in row.printed]
+            wanted = [f'{n}{u}' if n else 'N/A' for n, u in zip(row.printed.values(), units, strict=True)]
+            start = 1 if name == 'table1' else 0  # its parameters are formulas
+            assert any(line[-len(wanted[start:]) :] == wanted[start:] for line in lines), row
+
+    def test_columns_of_the_same_experiment_agree(self):
+        for config, top5 in [(r.config, r.printed['Top-5']) for r in TABLES['table3'].rows]:
+            if config in {r.config for r in TABLES['table2'].rows}:
+                assert TABLES['table2'].row(config).printed['Top-5'] == top5
+
+    def test_unknown_name(self):
+        with pytest.raises(ValueError, match=r"no table 'tabel4'.*did you mean 'table4'"):
+            select_tables(['table1', 'tabel4'])
+        assert [t.name for t in select_tables(['all'])] == list(TABLES)
+
+
+class TestComplexity:
+    def test_every_printed_number(self):
+        """To the last digit, but for the one whose reason is known."""
+        cells = list(compare(TABLES.values(), complexity_measurements(TABLES.values())))
+        printed = [
+            c for c in cells if c.column in ('Param.', 'FLOPs', 'GFLOPs') and (CONFIGS / f'{c.row}.py').is_file()
+        ]
+        assert len(printed) == 10 + 12 * 2 + 12 * 2
+        assert {(c.row, c.column) for c in printed if c.status != 'match'} == set(EXPLAINED)
+        assert {c.status for c in printed} == {'match', 'differ'}
+
+    @pytest.mark.parametrize('row', TABLES['figure4'].rows, ids=lambda row: row.config)
+    def test_figure_4_has_its_kernels(self, row):
+        kernels = {m.conv.kernel_size[0] for m in build(row.config).modules() if isinstance(m, ECALayer)}
+        fixed = re.search(r'k=(\d)', row.method)
+        assert kernels == ({int(fixed[1])} if fixed else {3, 5, 7} if 'ECA' in row.method else set())
+
+    def test_by_hand(self):
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), ECALayer(8, 3))
+        image = torch.empty(2, 3, 10, 10, device='meta')
+        model.to('meta')
+        macs, elements, eca = 2 * 8 * 25 * 27, 2 * 8 * 25, 2 * 8 * 3
+        thop = count_modules(model, lambda: model(image), THOP)
+        assert thop.total == macs + 4 * elements + elements + elements + eca
+        mmcv = count_modules(model, lambda: model(image), MMCV)
+        assert mmcv.total == macs + elements + 2 * elements + elements + elements + eca
+        honest = count_operators(lambda: model.eval()(image))
+        assert honest.total == macs + eca
+        assert set(honest.uncounted) == {'native_batch_norm', 'relu', 'mean', 'sigmoid', 'mul'}
+        assert parameters(model) == 3 * 8 * 9 + 8 + 16 + 3
+
+    def test_shared_modules(self):
+        relu, x = nn.ReLU(), torch.empty(1, 4, device='meta')
+        model = nn.Sequential(nn.Linear(4, 8, device='meta'), relu, nn.Linear(8, 2, device='meta'), relu, nn.Tanh())
+        assert count_modules(model, lambda: model(x), THOP).by_kind['ReLU'] == 2
+        count = count_modules(model, lambda: model(x), MMCV)
+        assert count.by_kind == {'ReLU': 10, 'Linear': 48} and count.uncounted == {'Tanh': 1}
+
+    def test_mmcv_s_own_counter_agrees(self):
+        model = AttentionResNet(50)
+        theirs, _ = get_model_complexity_info(model, (3, 64, 96), print_per_layer_stat=False, as_strings=False)
+        image = torch.empty(1, 3, 64, 96, device='meta')
+        model.to('meta')
+        assert count_modules(model, lambda: model(image), MMCV).total == theirs
+
+    def test_hooks_are_removed(self):
+        model = ECAResNet(18)
+        with pytest.raises(ZeroDivisionError):
+            count_modules(model, lambda: 1 / 0, THOP)
+        assert not any(m._forward_hooks for m in model.modules())
+
+
+@pytest.fixture(scope='module')
+def predictions(coco_root, tmp_path_factory):
+    """Real annotations, shaken: boxes and masks with scores, some of them wrong."""
+    ann_file = coco_root / 'annotations/instances_val2017.json'
+    truth, rng = COCO(str(ann_file)), np.random.default_rng(0)
+    boxes, masks = [], []
+    for a in truth.anns.values():
+        common = dict(image_id=a['image_id'], category_id=a['category_id'], score=float(rng.random()))
+        box = list(np.array(a['bbox']) + rng.normal(0, 3, 4) * (1, 1, 0, 0))
+        boxes.append(dict(common, bbox=box))
+        mask = np.roll(truth.annToMask(a), rng.integers(0, 4), axis=1)
+        code = rle.encode(np.asfortranarray(mask))
+        masks.append(dict(common, bbox=box, segmentation=dict(code, counts=code['counts'].decode())))
+    folder = tmp_path_factory.mktemp('predictions')
+    (folder / 'p.bbox.json').write_text(json.dumps(boxes))
+    (folder / 'p.segm.json').write_text(json.dumps(masks))
+    return folder, ann_file
+
+
+def scores_of_pycocotools(ann_file, file, kind):
+    found = json.loads(file.read_text())
+    for p in found if kind == 'segm' else ():
+        p.pop('bbox')
+    with redirect_stdout(io.StringIO()):
+        truth = COCO(str(ann_file))
+        e = COCOeval(truth, truth.loadRes(found), kind)
+        e.evaluate(), e.accumulate(), e.summarize()
+    return dict(zip(NAMES, e.stats, strict=True))
+
+
+class TestScore:
+    @pytest.mark.parametrize('kind', ['bbox', 'segm'])
+    def test_is_pycocotools(self, predictions, kind):
+        folder, ann_file = predictions
+        expected = scores_of_pycocotools(ann_file, folder / f'p.{kind}.json', kind)
+        assert score(folder / f'p.{kind}.json', ann_file) == (kind, expected)
+        assert 0.1 < expected['AP'] < 0.9
+
+    @pytest.mark.parametrize('kind', ['bbox', 'segm'])
+    def test_backends_agree(self, predictions, kind):
+        pytest.importorskip('faster_coco_eval')
+        folder, ann_file = predictions
+        _, slow = score(folder / f'p.{kind}.json', ann_file)
+        _, fast = score(folder / f'p.{kind}.json', ann_file, 'faster-coco-eval')
+        assert fast == pytest.approx(slow, abs=1e-9)
+
+    @pytest.mark.parametrize(('content', 'sentence'), [
+        ('[{"image_id": ', 'not JSON'),
+        ('[]', 'an empty list'),
+        ('{"a": 1}', 'a dict'),
+        ('[1]', 'a list'),
+        ('[{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', 'detection 0 has no category_id'),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 1}]', 'four in its bbox'),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": "high"}]', 'number as score'),
+        ('[{"image_id": -7, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', 'image_id -7'),
+    ])  # fmt: skip
+    def test_refuses_predictions(self, predictions, tmp_path, content, sentence):
+        (tmp_path / 'p.json').write_text(content)
+        with pytest.raises(ValueError, match=rf'p\.json.*{sentence}'):
+            score(tmp_path / 'p.json', predictions[1])
+
+    def test_refuses_the_rest(self, predictions, tmp_path):
+        folder, ann_file = predictions
+        found = json.loads((folder / 'p.bbox.json').read_text())
+        (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], category_id=99)]))
+        with pytest.raises(ValueError, match='category_id 99'):
+            score(tmp_path / 'p.json', ann_file)
+        with pytest.raises(ValueError, match='not COCO annotations'):
+            score(tmp_path / 'p.json', folder / 'p.bbox.json')
+        with pytest.raises(FileNotFoundError, match='nowhere'):
+            score(folder / 'nowhere.json', ann_file)
+        with pytest.raises(ValueError, match="'cocoapi'"):
+            score(folder / 'p.bbox.json', ann_file, 'cocoapi')
+
+
+class TestPredictions:
+    def test_boxes_and_masks_find_their_tables(self, predictions):
+        folder, ann_file = predictions
+        found, problems = prediction_measurements(
+            [f'{ROW}={folder}/p.bbox.json', f'{ROW}={folder}/p.segm.json'], ann_file
+        )
+        assert not problems
+        expected = scores_of_pycocotools(ann_file, folder / 'p.segm.json', 'segm')
+        assert found['table5', ROW, 'APS'].raw == 100 * expected['APS']
+        assert found['table5', ROW, 'APS'].text == f'{100 * expected["APS"]:.1f}'
+        assert {t for t, _, _ in found} == {'table4', 'table5'} and len(found) == 12
+        cell = next(c for c in compare([TABLES['table4']], found) if c.row == ROW and c.column == 'AP')
+        assert cell.status == 'not comparable' and 'on 80 images, not on the 5000 of COCO val2017' in cell.note
+
+    @pytest.mark.parametrize(('text', 'sentence'), [
+        ('p.bbox.json', 'ROW=FILE'),
+        ('mask_rcnn_ecar50_fpn_1x=p.bbox.json', "did you mean 'mask_rcnn_eca_r50_fpn_1x'"),
+        ('faster_rcnn_r50_fpn_1x=p.segm.json', 'not a row of table5'),
+        (f'{ROW}=x.json', 'not found: x.json'),
+    ])  # fmt: skip
+    def test_one_wrong_file_leaves_the_others(self, predictions, monkeypatch, text, sentence):
+        folder, ann_file = predictions
+        monkeypatch.chdir(folder)
+        found, (problem,) = prediction_measurements([text, f'{ROW}=p.segm.json'], ann_file)
+        assert sentence in problem and ('table5', ROW, 'AP') in found
+
+    def test_needs_annotations(self):
+        with pytest.raises(ValueError, match='--ann-file'):
+            reproduce([TABLES['table4']], only='accuracy', predictions=['a=b'])
+
+
+def write_metrics(folder, images, **metrics):
+    folder.mkdir(parents=True)
+    (folder / 'metrics.json').write_text(json.dumps(dict(images=images, metrics=metrics)))
+
+
+class TestWorkDirs:
+    def test_val2017_is_compared(self, tmp_path):
+        write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.391, 'coco/segm_mAP': 0.350})
+        write_metrics(tmp_path / 'eca_resnet50', 50000, **{'accuracy/top1': 77.42, 'accuracy/top5': 93.62})
+        result = reproduce(select_tables(['all']), only='accuracy', work_dirs=tmp_path)
+        measured = {(c.table, c.column): c for c in result.cells if c.ours}
+        assert {key: c.status for key, c in measured.items()} == {
+            ('table4', 'AP'): 'match',
+            ('table5', 'AP'): 'differ',
+            ('table2', 'Top-1'): 'match',
+            ('table2', 'Top-5'): 'match',
+            ('table3', 'Top-5'): 'match',
+            ('figure4', 'Top-1'): 'match',
+        }
+        cell = measured['table5', 'AP']
+        assert (cell.paper, cell.ours, round(cell.difference, 6)) == ('35.6', '35.0', -0.6)
+        assert str(tmp_path / ROW / 'metrics.json') in cell.source
+        assert result.failures == [cell]
+        assert not reproduce(select_tables(['all']), only='accuracy', work_dirs=tmp_path, tolerance=0.6).failures
+
+    def test_another_dataset_is_no_reproduction(self, tmp_path):
+        write_metrics(tmp_path / ROW, 80, **{'coco/bbox_mAP': 0.39})
+        write_metrics(tmp_path / 'resnet50', 1000, **{'accuracy/top1': 75.2})
+        cells = [c for c in reproduce(TABLES.values(), only='accuracy', work_dirs=tmp_path).cells if c.ours]
+        assert len(cells) == 3 and {c.status for c in cells} == {'not comparable'}
+
+    def test_wrong_files(self, tmp_path):
+        for row, text in [('resnet50', '{"images"'), ('resnet101', '[]'), ('resnet152', '{"images": 1}')]:
+            (tmp_path / row).mkdir()
+            (tmp_path / row / 'metrics.json').write_text(text)
+        write_metrics(tmp_path / 'se_resnet50', 50000, **{'accuracy/top1': 76.71})
+        found, problems = work_dir_measurements([TABLES['table2']], tmp_path)
+        assert len(problems) == 3 and all('is not what tools/test.py writes' in p for p in problems)
+        assert [row for _, row, _ in found] == ['imagenet/se_resnet50']
+        with pytest.raises(FileNotFoundError, match='nowhere'):
+            work_dir_measurements([TABLES['table2']], tmp_path / 'nowhere')
+
+    def test_evaluates_what_has_no_metrics(self, tmp_path):
+        write_metrics(tmp_path / 'resnet50', 50000, **{'accuracy/top1': 75.0})
+        for row in ('resnet50', 'resnet101', 'resnet152'):
+            (tmp_path / row).mkdir(exist_ok=True)
+        torch.save({}, tmp_path / 'resnet50/epoch_100.pth')
+        torch.save({}, tmp_path / 'resnet101/epoch_100.pth')
+        (tmp_path / 'resnet152/epoch_3.pth').write_bytes(b'PK')
+        calls = []
+
+        def evaluate(config, checkpoint, work_dir):
+            calls.append((config.name, checkpoint.name))
+            (work_dir / 'metrics.json').write_text(json.dumps(dict(images=50000, metrics={'accuracy/top1': 76.83})))
+
+        found, problems = work_dir_measurements([TABLES['table2']], tmp_path, evaluate)
+        assert calls == [('resnet101.py', 'epoch_100.pth')]
+        assert found['table2', 'imagenet/resnet101', 'Top-1'] == Measurement(76.83, '76.83', 'measured now')
+        assert len(problems) == 1 and 'imagenet/resnet152: no checkpoint in' in problems[0]
+
+
+def test_cells_are_json():
+    (cell, *_) = compare([TABLES['table4']], {})
+    assert list(dataclasses.asdict(cell)) == [
+        'table', 'row', 'column', 'paper', 'ours', 'raw', 'status', 'source', 'note'
+    ]  # fmt: skip
+    assert cell.ours is None and cell.status == 'not measured' and 'tools/reproduce.py' in cell.source

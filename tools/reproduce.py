@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""Prints the paper's tables beside our numbers, and where ours come from.
+
+tools/reproduce.py all
+tools/reproduce.py table1 table2 table4 --only complexity
+tools/reproduce.py table4 table5 --work-dirs work_dirs --run --data-root /data/coco
+tools/reproduce.py table4 --predictions faster_rcnn_eca_r50_fpn_1x=p.bbox.json --ann-file instances_val2017.json
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from eca_mm.analysis.coco import BACKENDS
+from eca_mm.engine import evaluate, load_config
+from eca_mm.engine.cli import run_tool
+from eca_mm.paper.report import render_json, render_text, write_report
+from eca_mm.paper.reproduce import ONLY, environment, reproduce, select_tables
+
+
+def evaluate_row(config: Path, checkpoint: Path, work_dir: Path, *, data_root: str | None) -> None:
+    evaluate(load_config(config, data_root=data_root, work_dir=str(work_dir)), str(checkpoint))
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('tables', nargs='+', help='table1 ... table5, figure4, or all')
+    p.add_argument('--only', choices=ONLY, help='these columns alone')
+    p.add_argument('--work-dirs', type=Path, help='folder with one work directory per row')
+    p.add_argument('--run', action='store_true', help='evaluate rows that have a checkpoint there, but no metrics')
+    p.add_argument('--data-root', help='root of the dataset for --run')
+    p.add_argument('--predictions', nargs='+', default=[], metavar='ROW=FILE', help='score COCO result files')
+    p.add_argument('--ann-file', type=Path, help='their COCO annotations')
+    p.add_argument('--backend', choices=BACKENDS, default=BACKENDS[0], help='what scores them (%(default)s)')
+    p.add_argument(
+        '--speed', type=Path, nargs='+', help="tools/benchmark.py's files, instead of those with the package"
+    )
+    p.add_argument(
+        '--tolerance', type=float, default=0.3, help='greatest difference of a match, in points (%(default)s)'
+    )
+    p.add_argument('--check', action='store_true', help='exit with 1 if a number differs, but for a known reason')
+    p.add_argument('--json', type=Path, metavar='FILE', help='write every number there')
+    p.add_argument('--report', type=Path, metavar='FOLDER', help='write a report: index.html, Markdown, CSV, JSON')
+    p.add_argument('--traceback', action='store_true', help='show where an error came up')
+    a = p.parse_args()
+    result = reproduce(
+        select_tables(a.tables),
+        only=a.only,
+        work_dirs=a.work_dirs,
+        evaluate=partial(evaluate_row, data_root=a.data_root) if a.run else None,
+        predictions=a.predictions,
+        ann_file=a.ann_file,
+        backend=a.backend,
+        speed=a.speed,
+        tolerance=a.tolerance,
+    )
+    print(render_text(result.cells))
+    if a.json:
+        a.json.write_text(render_json(result.cells))
+    if a.report:
+        print('written:', *write_report(result.cells, a.report, environment()))
+    for problem in result.problems:
+        print(f'error: {problem}', file=sys.stderr)
+    if result.problems or (a.check and result.failures):
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    run_tool(main)
