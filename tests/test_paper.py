@@ -6,9 +6,11 @@ import json
 import re
 from contextlib import redirect_stdout
 
+import modelindex
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmcv.cnn import get_model_complexity_info
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
@@ -21,7 +23,8 @@ from eca_mm.models import AttentionResNet, ECALayer, ECAResNet
 from eca_mm.paper import TABLES, Measurement, compare
 from eca_mm.paper.accuracy import prediction_measurements, work_dir_measurements
 from eca_mm.paper.cells import CONFIGS
-from eca_mm.paper.complexity import EXPLAINED, build, complexity_measurements
+from eca_mm.paper.complexity import EXPLAINED, build
+from eca_mm.paper.index import index_files
 from eca_mm.paper.reproduce import reproduce, select_tables
 from tests.conftest import REPOSITORY
 
@@ -52,10 +55,15 @@ class TestTables:
         assert [t.name for t in select_tables(['all'])] == list(TABLES)
 
 
+@pytest.fixture(scope='module')
+def cells():
+    """All numbers, with those that need neither data nor time."""
+    return reproduce(list(TABLES.values())).cells
+
+
 class TestComplexity:
-    def test_every_printed_number(self):
+    def test_every_printed_number(self, cells):
         """To the last digit, but for the one whose reason is known."""
-        cells = list(compare(TABLES.values(), complexity_measurements(TABLES.values())))
         printed = [
             c for c in cells if c.column in ('Param.', 'FLOPs', 'GFLOPs') and (CONFIGS / f'{c.row}.py').is_file()
         ]
@@ -269,6 +277,39 @@ class TestWorkDirs:
         assert calls == [('resnet101.py', 'epoch_100.pth')]
         assert found['table2', 'imagenet/resnet101', 'Top-1'] == Measurement(76.83, '76.83', 'measured now')
         assert len(problems) == 1 and 'imagenet/resnet152: no checkpoint in' in problems[0]
+
+
+class TestIndex:
+    def test_is_up_to_date(self, cells):
+        for file, text in index_files(cells).items():
+            assert file.read_text() == text, f'{file}: run tools/reproduce.py all --write-index'
+
+    def test_model_index_accepts_it(self):
+        index = modelindex.load(str(REPOSITORY / 'eca_mm/.mim/model-index.yml'))
+        assert not index.check(silent=True)
+        assert len(index.models) == 24
+        assert all((REPOSITORY / model.config).is_file() for model in index.models)
+
+    def test_results_are_measured_ones(self, tmp_path):
+        write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.391, 'coco/segm_mAP': 0.357})
+        write_metrics(tmp_path / 'mask_rcnn_r50_fpn_1x', 80, **{'coco/bbox_mAP': 0.391})
+        result = reproduce(list(TABLES.values()), work_dirs=tmp_path)
+        models = yaml.safe_load(index_files(result.cells)[REPOSITORY / 'configs/metafile.yml'])['Models']
+        results = {model['Name']: model['Results'] for model in models if 'Results' in model}
+        assert results == {
+            ROW: [
+                {'Task': 'Object Detection', 'Dataset': 'COCO', 'Metrics': {'box AP': pytest.approx(39.1)}},
+                {'Task': 'Instance Segmentation', 'Dataset': 'COCO', 'Metrics': {'mask AP': pytest.approx(35.7)}},
+            ]
+        }
+
+    def test_needs_its_place_in_the_readme(self, cells, monkeypatch, tmp_path):
+        monkeypatch.setattr('eca_mm.paper.index.REPOSITORY', tmp_path)
+        with pytest.raises(FileNotFoundError, match='in a checkout'):
+            index_files(cells)
+        (tmp_path / 'README.md').write_text('no table')
+        with pytest.raises(ValueError, match=r'README\.md needs'):
+            index_files(cells)
 
 
 def test_cells_are_json():

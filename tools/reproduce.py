@@ -15,6 +15,7 @@ from pathlib import Path
 from eca_mm.analysis.coco import BACKENDS
 from eca_mm.engine import evaluate, load_config
 from eca_mm.engine.cli import run_tool
+from eca_mm.paper.index import index_files
 from eca_mm.paper.report import render_json, render_text, write_report
 from eca_mm.paper.reproduce import ONLY, environment, reproduce, select_tables
 
@@ -42,6 +43,9 @@ def main() -> None:
     p.add_argument('--check', action='store_true', help='exit with 1 if a number differs, but for a known reason')
     p.add_argument('--json', type=Path, metavar='FILE', help='write every number there')
     p.add_argument('--report', type=Path, metavar='FOLDER', help='write a report: index.html, Markdown, CSV, JSON')
+    p.add_argument(
+        '--write-index', action='store_true', help="write the model index and the README's table, from `all`"
+    )
     p.add_argument('--traceback', action='store_true', help='show where an error came up')
     a = p.parse_args()
     result = reproduce(
@@ -60,6 +64,9 @@ def main() -> None:
         a.json.write_text(render_json(result.cells))
     if a.report:
         print('written:', *write_report(result.cells, a.report, environment()))
+    if a.write_index:
+        for file, text in index_files(result.cells).items():
+            file.write_text(text)
     for problem in result.problems:
         print(f'error: {problem}', file=sys.stderr)
     if result.problems or (a.check and result.failures):

@@ -5,11 +5,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from eca_mm.analysis.complexity import MMCV, THOP, THOP_MOBILENET, Count, count_modules, count_operators, parameters
-from eca_mm.engine import load_config
+from eca_mm.analysis.models import build_model
 from eca_mm.paper.cells import CONFIGS, Measurement
 from eca_mm.paper.tables import Row, Table
 
@@ -51,10 +50,7 @@ def complexity_measurements(tables: Iterable[Table]) -> dict[tuple[str, str, str
 
 def build(config: str) -> Any:
     """The model of a config on the meta device, in evaluation mode."""
-    cfg = load_config(CONFIGS / f'{config}.py')
-    cfg.model.backbone.init_cfg = None
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        return MODELS.build(cfg.model).eval().to('meta')
+    return build_model(config).eval().to('meta')
 
 
 def _table1(row: Row) -> dict[str, Measurement]:
@@ -129,7 +125,7 @@ def _give_heads_of_mmdet_1(model: Any) -> None:
 
 
 def _honest(total: int, count: Count) -> dict[str, Measurement]:
-    uncounted = ', '.join(f'{name} x {n}' for name, n in count.uncounted.most_common())
+    uncounted = ', '.join(sorted(count.uncounted))
     return {
         'Parameters': Measurement(total, f'{total / 1e6:.2f}M', SOURCE, 'all parameters, in 10^6'),
         'GMACs': Measurement(

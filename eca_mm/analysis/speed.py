@@ -1,0 +1,160 @@
+"""Speed and memory of the tables' models, measured in turns so that a ratio is not a matter of when it was measured."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from mmengine import ProgressBar
+
+from eca_mm.analysis.models import Contender
+from eca_mm.analysis.workload import Settings, Workload
+from eca_mm.checkpoints.writing import AtomicBackend
+from eca_mm.engine import Interrupted
+
+Key = TypeVar('Key')
+
+
+def interleave(turns: Mapping[Key, Callable[[], float]], rounds: int) -> Iterator[dict[Key, float]]:
+    """Every turn once a round, with a progress bar on stderr; yields the seconds of each round but the first."""
+    bar = ProgressBar((rounds + 1) * len(turns), file=sys.stderr)
+    for number in range(rounds + 1):
+        seconds = {}
+        for key, turn in turns.items():
+            seconds[key] = turn()
+            bar.update()
+        if number:  # the round before the first one warmed up
+            yield seconds
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the CSV: one model in one mode. Medians over the rounds, with their quartiles.
+
+    Attributes:
+        images_per_s: Speed.
+        ratio: Speed divided by that of ``plain`` in the same round.
+        peak_memory_MiB: On a GPU, see :class:`Workload`.
+        saved_for_backward_MiB: In training, see :func:`saved_for_backward`.
+    """
+
+    model: str
+    mode: str
+    plain: str
+    images_per_s: float
+    images_per_s_q25: float
+    images_per_s_q75: float
+    ratio: float
+    ratio_q25: float
+    ratio_q75: float
+    peak_memory_MiB: float | None = None  # noqa: N815
+    saved_for_backward_MiB: float | None = None  # noqa: N815
+
+
+def summarise(
+    rounds: Sequence[Mapping[tuple[str, str], float]], plain: Mapping[str, str], images: int
+) -> Iterator[Line]:
+    """Medians and quartiles. Ratios are taken round by round, so that what slows the machine for a while cancels.
+
+    Args:
+        rounds: Seconds by model and mode.
+        plain: Model -> what it is compared with.
+        images: Number of images in those seconds.
+    """
+    for model, mode in rounds[0]:
+        seconds = np.array([r[model, mode] for r in rounds])
+        ratios = np.array([r[plain[model], mode] for r in rounds]) / seconds
+        (s25, speed, s75), (r25, ratio, r75) = (
+            np.percentile(v, (25, 50, 75)).round(4).tolist() for v in (images / seconds, ratios)
+        )
+        yield Line(model, mode, plain[model], speed, s25, s75, ratio, r25, r75)
+
+
+@dataclass
+class Report:
+    """The lines of a measurement, and the file that has them."""
+
+    file: Path
+    header: dict[str, object]
+    lines: list[Line]
+
+    def __str__(self) -> str:
+        text = [
+            f'{"model":<28}{"mode":<11}{"images/s":>9}  {"25-75%":<15}{"ratio":>6}  {"25-75%":<13}{"MiB peak, saved"}'
+        ]
+        for x in self.lines:
+            memory = ', '.join('-' if m is None else f'{m:.0f}' for m in (x.peak_memory_MiB, x.saved_for_backward_MiB))
+            speeds = f'{x.images_per_s_q25:.1f}-{x.images_per_s_q75:.1f}'
+            text.append(
+                f'{x.model:<28}{x.mode:<11}{x.images_per_s:>9.1f}  {speeds:<15}'
+                f'{x.ratio:>6.3f}  {x.ratio_q25:.3f}-{x.ratio_q75:.3f}  {memory}'
+            )
+        return '\n'.join(text)
+
+    def write(self) -> None:
+        """The header as lines ``# key: value``, then a CSV."""
+        text = io.StringIO()
+        text.writelines(f'# {key}: {value}\n' for key, value in self.header.items())
+        writer = csv.DictWriter(text, [f.name for f in fields(Line)], lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(asdict(line) for line in self.lines)
+        AtomicBackend().put(text.getvalue().encode(), self.file)
+
+
+def benchmark(models: Sequence[Contender], settings: Settings, out: str | Path = 'work_dirs/benchmark') -> Report:
+    """Measures models in turns and writes the CSV.
+
+    Args:
+        models: From :func:`contenders`; what each is compared with must be among them.
+        settings: How.
+        out: A file that ends in .csv, or a folder in which a file is named after the settings.
+
+    Raises:
+        ValueError: If the folder cannot be written, a config is wrong, or the batch does not fit on the GPU.
+        Interrupted: After Ctrl-C. The rounds until then are written if there are two.
+    """
+    file = Path(out) if Path(out).suffix == '.csv' else Path(out) / settings.file_name
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f'{file.parent} cannot be made a folder: {error.strerror}') from error
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if settings.compile:
+        torch._dynamo.config.cache_size_limit = 1000  # all models share their classes' code: 8 variants are too few
+    workloads = {model.name: Workload(model, settings) for model in models}
+    turns = {
+        (name, mode): partial(workload.turn, mode) for mode in settings.modes for name, workload in workloads.items()
+    }
+    rounds: list[dict[tuple[str, str], float]] = []
+    interrupted = False
+    try:
+        for seconds in interleave(turns, settings.rounds):
+            rounds.append(seconds)
+    except KeyboardInterrupt:
+        interrupted = True
+    except torch.cuda.OutOfMemoryError as error:
+        raise ValueError(
+            f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
+        ) from error
+    finally:
+        print(file=sys.stderr)  # below the progress bar
+    if len(rounds) < 2:
+        raise Interrupted(f'interrupted after {len(rounds)} of {settings.rounds} rounds: nothing is written')
+
+    plain = {model.name: model.plain for model in models}
+    lines = [
+        Line(**{**asdict(line), **workloads[line.model].memory(line.mode)})
+        for line in summarise(rounds, plain, settings.batch * settings.iterations)
+    ]
+    report = Report(file, {**settings.header(), 'rounds': len(rounds)}, lines)
+    report.write()
+    if interrupted:
+        raise Interrupted(f'interrupted after {len(rounds)} of {settings.rounds} rounds, which are written: {file}')
+    return report

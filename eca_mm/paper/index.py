@@ -1,0 +1,143 @@
+"""OpenMMLab's model index and the README's table of results, generated: no number is typed twice."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mmengine.config import Config
+
+from eca_mm.engine import load_config
+from eca_mm.paper.cells import COMPLEXITY, CONFIGS, Cell
+from eca_mm.paper.complexity import HONEST
+from eca_mm.paper.tables import TABLES, Row
+
+REPOSITORY = Path(__file__).parents[2]
+INDEX = 'eca_mm/.mim/model-index.yml'
+MARKS = ('<!-- results: written by tools/reproduce.py all --write-index -->', '<!-- end of results -->')
+_HEADER = '# Written by `tools/reproduce.py all --write-index`. FLOPs are multiply-adds, as usual in OpenMMLab.\n'
+# Table -> task, dataset, its metrics by column.
+_TASKS = {
+    'table2': ('Image Classification', 'ImageNet-1k', {'Top-1': 'Top 1 Accuracy', 'Top-5': 'Top 5 Accuracy'}),
+    'table4': ('Object Detection', 'COCO', {'AP': 'box AP'}),
+    'table5': ('Instance Segmentation', 'COCO', {'AP': 'mask AP'}),
+}
+_COLLECTION = {
+    'Name': 'ECA-Net',
+    'Metadata': {'Architecture': ['ResNet', 'MobileNetV2', 'Efficient Channel Attention']},
+    'Paper': {
+        'Title': 'ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks',
+        'URL': 'https://arxiv.org/abs/1910.03151',
+    },
+}
+
+
+def index_files(cells: Sequence[Cell]) -> dict[Path, str]:
+    """The files of the index and the README, by path in the repository, as they should be.
+
+    A model's results are those measured on the paper's dataset; the paper's own numbers stand apart, under 'Printed in
+    the paper'.
+
+    Args:
+        cells: All tables, with complexity: ``reproduce(select_tables(['all'])).cells``.
+
+    Raises:
+        FileNotFoundError: If the package is not in a checkout.
+        ValueError: If the README lacks the marks between which its table stands.
+    """
+    readme = REPOSITORY / 'README.md'
+    if not readme.is_file():
+        raise FileNotFoundError(f'the index is written in a checkout of the repository, and {readme} does not exist')
+    classifiers = [row for row in TABLES['table2'].rows if _exists(row)]
+    files = {
+        'configs/metafile.yml': TABLES['table4'].rows,
+        'configs/imagenet/metafile.yml': classifiers,
+    }
+    collections: dict[str, Any] = {'Collections': [_COLLECTION]}
+    texts = {}
+    for file, rows in files.items():
+        texts[REPOSITORY / file] = _yaml({**collections, 'Models': [_model(row, cells) for row in rows]})
+        collections = {}
+    texts[REPOSITORY / INDEX] = _yaml({'Import': list(files)})
+    texts[readme] = _readme(readme.read_text(), cells, [*TABLES['table4'].rows, *classifiers])
+    return texts
+
+
+def _exists(row: Row) -> bool:
+    return (CONFIGS / f'{row.config}.py').is_file()
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return _HEADER + yaml.safe_dump(content, sort_keys=False, width=120)
+
+
+def _model(row: Row, cells: Sequence[Cell]) -> dict[str, Any]:
+    mine = [c for c in cells if c.row == row.config]
+    raw = {c.column: c.raw for c in mine if c.table in ('table2', 'table4')}
+    cfg: Config = load_config(CONFIGS / f'{row.config}.py')
+    dataset = 'ImageNet-1k' if row.config.startswith('imagenet/') else 'COCO'
+    model: dict[str, Any] = {
+        'Name': Path(row.config).name,
+        'In Collection': 'ECA-Net',
+        'Config': f'configs/{row.config}.py',
+        'Metadata': {
+            'Training Data': dataset,
+            'Epochs': cfg.train_cfg.max_epochs,
+            'Batch Size': cfg.images_per_step,
+            'Parameters': raw['Parameters'],
+            'FLOPs': raw['GMACs'],
+            'Printed in the paper': {
+                metric: float(c.paper or 'nan') for c in mine for metric in [_metric(c)] if metric is not None
+            },
+        },
+    }
+    results = list(_results(mine))
+    return {**model, 'Results': results} if results else model
+
+
+def _metric(cell: Cell) -> str | None:
+    return _TASKS[cell.table][2].get(cell.column) if cell.table in _TASKS else None
+
+
+def _results(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+    for table, (task, dataset, _) in _TASKS.items():
+        measured = [c for c in cells if c.table == table and c.status in ('match', 'differ')]
+        metrics = {metric: c.raw for c in measured for metric in [_metric(c)] if metric is not None}
+        if metrics:
+            yield {'Task': task, 'Dataset': dataset, 'Metrics': metrics}
+
+
+def _readme(text: str, cells: Sequence[Cell], rows: Sequence[Row]) -> str:
+    start, end = MARKS
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f'README.md needs {start!r} and {end!r} around its table')
+    lines = [
+        line
+        for table, tables in (('table4', ('table4', 'table5')), ('table2', ('table2',)))
+        for line in _results_table([row for row in rows if row in TABLES[table].rows], tables, cells)
+    ]
+    return '\n'.join((before + start, *lines, end)) + after
+
+
+def _results_table(rows: Sequence[Row], tables: tuple[str, ...], cells: Sequence[Cell]) -> Iterator[str]:
+    metrics = [(table, column, name) for table in tables for column, name in _TASKS[table][2].items()]
+    counts = [column for column in COMPLEXITY if column in TABLES[tables[0]].columns]
+    names = ('config', 'parameters', 'GMACs', *counts, *(name for _, _, name in metrics))
+    yield from ('', f'| {" | ".join(names)} |', f'|---|{"--:|" * (len(names) - 1)}')
+    for row in rows:
+        found = {(c.table, c.column): c for c in cells if c.row == row.config}
+        texts = [
+            *(found[tables[0], column].ours or '' for column in HONEST),
+            *(_beside(found[tables[0], column]) for column in counts),
+            *(_beside(found[table, column]) if (table, column) in found else '' for table, column, _ in metrics),
+        ]
+        yield f'| `{row.config}` | {" | ".join(texts)} |'
+
+
+def _beside(cell: Cell) -> str:
+    """The printed number and ours: 24.37M =, 36.4 / 36.5, or 36.4 / - without a measurement on the paper's data."""
+    if cell.status == 'match' and cell.ours == cell.paper:
+        return f'{cell.paper} ='
+    return f'{cell.paper} / {cell.ours if cell.status in ("match", "differ") else "-"}'
