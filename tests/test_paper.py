@@ -220,7 +220,7 @@ class TestPredictions:
 
 def write_metrics(folder, images, **metrics):
     folder.mkdir(parents=True)
-    (folder / 'metrics.json').write_text(json.dumps(dict(images=images, metrics=metrics)))
+    (folder / 'metrics.json').write_text(json.dumps(dict(images=images, metrics=metrics, checkpoint='a/epoch_12.pth')))
 
 
 class TestWorkDirs:
@@ -239,7 +239,7 @@ class TestWorkDirs:
         }
         cell = measured['table5', 'AP']
         assert (cell.paper, cell.ours, round(cell.difference, 6)) == ('35.6', '35.0', -0.6)
-        assert str(tmp_path / ROW / 'metrics.json') in cell.source
+        assert cell.source == f'measured before ({tmp_path / ROW / "metrics.json"}, epoch_12.pth)'
         assert result.failures == [cell]
         assert not reproduce(select_tables(['all']), only='accuracy', work_dirs=tmp_path, tolerance=0.6).failures
 
@@ -275,7 +275,9 @@ class TestWorkDirs:
 
         found, problems = work_dir_measurements([TABLES['table2']], tmp_path, evaluate)
         assert calls == [('resnet101.py', 'epoch_100.pth')]
-        assert found['table2', 'imagenet/resnet101', 'Top-1'] == Measurement(76.83, '76.83', 'measured now')
+        assert found['table2', 'imagenet/resnet101', 'Top-1'] == Measurement(
+            76.83, '76.83', f'measured now ({tmp_path / "resnet101/metrics.json"}, unknown weights)'
+        )
         assert len(problems) == 1 and 'imagenet/resnet152: no checkpoint in' in problems[0]
 
 

@@ -43,19 +43,18 @@ def work_dir_measurements(
     for config in dict.fromkeys(row.config for table in tables for row in table.rows):
         folder = work_dirs / Path(config).name
         try:
-            source = _metrics(config, folder, evaluate)
-            if source is not None:
-                found |= _read(tables, config, folder / 'metrics.json', source)
+            when = _metrics(config, folder, evaluate)
+            if when is not None:
+                found |= _read(tables, config, folder / 'metrics.json', when)
         except (ValueError, OSError) as error:
             problems.append(f'{config}: {error}')
     return found, problems
 
 
 def _metrics(config: str, folder: Path, evaluate: Evaluate | None) -> str | None:
-    """Sees to it that there are metrics; returns where they come from, None if there are none."""
-    file = folder / 'metrics.json'
-    if file.is_file():
-        return f'measured before ({file})'
+    """Sees to it that there are metrics; returns when they were measured, None if there are none."""
+    if (folder / 'metrics.json').is_file():
+        return 'measured before'
     if evaluate is None or not any(folder.glob('epoch_*.pth')):
         return None
     checkpoint = latest_checkpoint(folder)
@@ -65,12 +64,14 @@ def _metrics(config: str, folder: Path, evaluate: Evaluate | None) -> str | None
     return 'measured now'
 
 
-def _read(tables: Iterable[Table], config: str, file: Path, source: str) -> dict[Place, Measurement]:
+def _read(tables: Iterable[Table], config: str, file: Path, when: str) -> dict[Place, Measurement]:
     try:
         result = json.loads(file.read_text())
         metrics, images = dict(result['metrics']), int(result['images'])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
+    checkpoint = Path(str(result['checkpoint'])).name if 'checkpoint' in result else 'unknown weights'
+    source = f'{when} ({file}, {checkpoint})'
     found = {}
     for table in tables:
         for column in next((row.printed for row in table.rows if row.config == config), {}):
