@@ -134,7 +134,7 @@ def test_files(tmp_path, cells):
     assert [file.name for file in files] == ['report.md', 'report.csv', 'report.json', 'index.html']
     assert files == write_report(cells, tmp_path / 'new/report', ENVIRONMENT)
     assert json.loads(files[2].read_text())
-    with pytest.raises(OSError, match=r'cannot write the report to the folder .*report\.md: .*; name another one'):
+    with pytest.raises(OSError, match=r'cannot write .*report\.md: .*; name another place'):
         write_report(cells, files[0], ENVIRONMENT)
 
 

@@ -428,7 +428,8 @@ class TestReproduce:
         (['table4', '--work-dirs', 'nowhere'], ['nowhere']),
         (['table2', '--speed', 'nowhere.csv'], ['nowhere.csv']),
         (['table4', '--predictions', 'x=y.json'], ['--ann-file']),
-        (['table4', '--only', 'speed', '--report', '/dev/null/x'], ['/dev/null/x']),
+        (['table4', '--report', '/dev/null/x'], ['cannot write /dev/null/x/report.md']),
+        (['table4', '--json', '/dev/null/x'], ['cannot write /dev/null/x']),
     ])  # fmt: skip
     def test_wrong_options(self, refuse, arguments, parts):
         sentence = refuse('reproduce', *arguments, '--only', 'accuracy' if '--speed' not in arguments else 'speed')

@@ -16,7 +16,7 @@ from eca_mm.analysis.coco import BACKENDS
 from eca_mm.engine import evaluate, load_config
 from eca_mm.engine.cli import run_tool
 from eca_mm.paper.index import index_files
-from eca_mm.paper.report import render_json, render_text, write_report
+from eca_mm.paper.report import render_json, render_text, write_file, write_report
 from eca_mm.paper.reproduce import ONLY, environment, reproduce, select_tables
 
 
@@ -61,12 +61,12 @@ def main() -> None:
     )
     print(render_text(result.cells))
     if a.json:
-        a.json.write_text(render_json(result.cells))
+        write_file(a.json, render_json(result.cells))
     if a.report:
         print('written:', *write_report(result.cells, a.report, environment()))
     if a.write_index:
         for file, text in index_files(result.cells).items():
-            file.write_text(text)
+            write_file(file, text.rstrip())
     for problem in result.problems:
         print(f'error: {problem}', file=sys.stderr)
     if result.problems or (a.check and result.failures):

@@ -7,7 +7,7 @@ from eca_mm.paper.cells import Cell
 from eca_mm.paper.report.html import render_html
 from eca_mm.paper.report.text import render_csv, render_json, render_markdown, render_text
 
-__all__ = ['render_csv', 'render_html', 'render_json', 'render_markdown', 'render_text', 'write_report']
+__all__ = ['render_csv', 'render_html', 'render_json', 'render_markdown', 'render_text', 'write_file', 'write_report']
 
 
 def write_report(cells: Sequence[Cell], folder: Path, environment: Mapping[str, str]) -> list[Path]:
@@ -27,10 +27,18 @@ def write_report(cells: Sequence[Cell], folder: Path, environment: Mapping[str, 
         'report.json': render_json(cells),
         'index.html': render_html(cells, environment),
     }
+    return [write_file(folder / name, text) for name, text in texts.items()]
+
+
+def write_file(file: Path, text: str) -> Path:
+    """Writes a text and a final newline, in a folder that is created if it does not exist; returns the path.
+
+    Raises:
+        OSError: If that cannot be done.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(f'{text}\n', encoding='utf-8')
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f'{text}\n', encoding='utf-8')
     except OSError as error:
-        raise OSError(f'cannot write the report to the folder {folder}: {error.strerror}; name another one') from None
-    return [folder / name for name in texts]
+        raise OSError(f'cannot write {file}: {error.strerror}; name another place') from None
+    return file
