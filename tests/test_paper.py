@@ -243,6 +243,14 @@ class TestWorkDirs:
         assert result.failures == [cell]
         assert not reproduce(select_tables(['all']), only='accuracy', work_dirs=tmp_path, tolerance=0.6).failures
 
+    def test_the_authors_detectors_count_where_there_are_none_of_ours(self, tmp_path):
+        write_metrics(tmp_path / 'mask_rcnn_eca_r50_fpn', 5000, **{'coco/bbox_mAP': 0.390, 'coco/segm_mAP': 0.356})
+        found, _ = work_dir_measurements([TABLES['table4']], tmp_path)
+        assert found['table4', ROW, 'AP'].raw == pytest.approx(39.0)
+        write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.388})
+        found, _ = work_dir_measurements([TABLES['table4']], tmp_path)
+        assert found['table4', ROW, 'AP'].raw == pytest.approx(38.8)
+
     def test_another_dataset_is_no_reproduction(self, tmp_path):
         write_metrics(tmp_path / ROW, 80, **{'coco/bbox_mAP': 0.39})
         write_metrics(tmp_path / 'resnet50', 1000, **{'accuracy/top1': 75.2})

@@ -25,6 +25,8 @@ def work_dir_measurements(
 ) -> tuple[dict[Place, Measurement], list[str]]:
     """Metrics in ``work_dirs/<name of the row's config>/metrics.json``, as `tools/test.py` writes them.
 
+    Where there are none, those of the authors' detector count, tested with ``configs/legacy/``.
+
     Args:
         tables: Their rows are looked for.
         work_dirs: The folder with one work directory per row.
@@ -41,13 +43,17 @@ def work_dir_measurements(
     found: dict[Place, Measurement] = {}
     problems = []
     for config in dict.fromkeys(row.config for table in tables for row in table.rows):
-        folder = work_dirs / Path(config).name
-        try:
-            when = _metrics(config, folder, evaluate)
-            if when is not None:
-                found |= _read(tables, config, folder / 'metrics.json', when)
-        except (ValueError, OSError) as error:
-            problems.append(f'{config}: {error}')
+        legacy = f'legacy/{config.removesuffix("_1x")}'
+        for tested in (config, *([legacy] if (CONFIGS / f'{legacy}.py').is_file() else ())):
+            folder = work_dirs / Path(tested).name
+            try:
+                when = _metrics(tested, folder, evaluate)
+                if when is not None:
+                    found |= _read(tables, config, folder / 'metrics.json', when)
+                    break
+            except (ValueError, OSError) as error:
+                problems.append(f'{tested}: {error}')
+                break
     return found, problems
 
 

@@ -1,5 +1,7 @@
 """What became of every key of a checkpoint: silent partial loading, the field's classic trap, has no place to hide."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -39,3 +41,38 @@ class Conversion:
 
     def drop(self, old: str, why: str) -> None:
         self.dropped[old] = why
+
+    def then(self, second: 'Conversion') -> 'Conversion':
+        """This conversion and then a second one of its tensors, as one.
+
+        Raises:
+            ValueError: As :meth:`place`.
+        """
+        names = dict.fromkeys(second.matched) | second.renamed
+        result = Conversion(dropped=dict(self.dropped), errors=self.errors + second.errors)
+        for old, between in (dict(zip(self.matched, self.matched, strict=True)) | self.renamed).items():
+            if between in names:
+                new = names[between] or between
+                result.place(old, new, second.tensors[new])
+            else:
+                result.drop(old, second.dropped[between])
+        return result
+
+    def __str__(self) -> str:
+        """The report: how many keys, and which; those that differ in their numbers and last parts are one line."""
+        lines = [f'{len(self.matched)} matched, {len(self.renamed)} renamed, {len(self.dropped)} dropped']
+        lines += _folded('renamed', ' -> ', [(_fold(old), _fold(new)) for old, new in self.renamed.items()])
+        lines += _folded('dropped', ': ', [(_fold(old), why) for old, why in self.dropped.items()])
+        return '\n'.join(lines)
+
+
+def _folded(title: str, between: str, pairs: list[tuple[str, str]]) -> list[str]:
+    return [f'  {title} {count:>4}  {old}{between}{new}' for (old, new), count in Counter(pairs).items()]
+
+
+def _fold(key: str) -> str:
+    """
+    >>> _fold('layer1.0.bn1.running_mean')
+    'layerN.N.bnN.*'
+    """
+    return re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key))
