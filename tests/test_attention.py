@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from timm.layers import EcaModule
+from timm.layers import EcaModule, SEModule
 from torch import nn
 
 from eca_mm.models import ECALayer, ECANSLayer, SEGCLayer, SELayer, SEVar1Layer, eca_kernel_size
@@ -139,6 +139,15 @@ def test_refuses_kernel_size(kind, kernel_size):
 def test_refuses_ratio(ratio):
     with pytest.raises(ValueError, match=f'ratio.*{ratio}'):
         SELayer(64, ratio)
+
+
+def test_se_with_biases_equals_timm():
+    theirs = SEModule(64).double()
+    ours = SELayer(64, ratio=8, bias=True).double()
+    ours.load_state_dict({k: v.flatten(1) if v.ndim > 1 else v for k, v in theirs.state_dict().items()})
+    x = features(2, 64, 3, 4)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-12)
+    assert not any('bias' in name for name in SELayer(64).state_dict())
 
 
 @pytest.mark.parametrize('shape', [(32,), (2, 32), (2, 32, 4), (2, 32, 4, 4, 4)])

@@ -43,8 +43,8 @@ RELEASED = {
         'mask_rcnn_ecanet101_k3357_bs8_lr0.01',
         'AP 41.3; Table 5: mask AP 37.4',
     ),
-    'retinanet_eca_r50_fpn': (50, (3, 5, 5, 7), 'no number', 'convert_checkpoint.py'),
-    'retinanet_eca_r101_fpn': (101, (3, 3, 5, 7), 'no number', 'convert_checkpoint.py'),
+    'retinanet_eca_r50_fpn': (50, (3, 3, 7, 7), '37.3', 'RetinaNet_ecanet50_k3377_bs8_lr0.01'),
+    'retinanet_eca_r101_fpn': (101, (3, 3, 5, 7), '39.1', 'RetinaNet_ecanet101_k3357_bs8_lr0.01'),
 }
 R50 = [name for name in RELEASED if 'r50' in name]
 SMALL = {

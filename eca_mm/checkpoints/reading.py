@@ -68,7 +68,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
             be had; also if torch is older than 2.6, whose safe loading cannot be extended by name.
     """
     _require_torch()
-    name = _resolve(str(path))
+    name = resolve_name(str(path))
     with torch.serialization.safe_globals(_ALLOWED):
         try:
             if '://' in name:
@@ -99,7 +99,7 @@ def _require_torch() -> None:
         raise ValueError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
 
 
-def _resolve(name: str) -> str:
+def resolve_name(name: str) -> str:
     scheme, separator, rest = name.partition('://')
     if not separator or scheme in ('http', 'https', 'file'):
         return name

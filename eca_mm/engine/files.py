@@ -6,6 +6,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from eca_mm.checkpoints.known import KNOWN, known_file
+
 ADVICE = {
     'CocoDataset': (
         'Get COCO 2017 (annotations, train2017 and val2017) from cocodataset.org and name its folder by --data-root '
@@ -60,13 +62,17 @@ def check_weights(cfg: Config) -> None:
     """Looks for the pretrained weights of the backbone.
 
     Raises:
-        FileNotFoundError: With the path, how to get such a file, and how to train without it.
+        FileNotFoundError: With the path, how to get such a file, and how to train without it; for a known name, with
+            where to get the file.
     """
     init = (cfg.model.get('backbone') or {}).get('init_cfg')
     if not isinstance(init, dict) or init.get('type') != 'Pretrained':
         return
     source = init['checkpoint']
     if '://' in source or Path(source).expanduser().is_file():
+        return
+    if source in KNOWN:
+        known_file(source)
         return
     raise FileNotFoundError(
         f'backbone weights not found: {source}. Train them with a config of configs/imagenet, or put a file there from the '

@@ -42,18 +42,21 @@ class Conversion:
     def drop(self, old: str, why: str) -> None:
         self.dropped[old] = why
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Old key -> new key, of all that were taken over."""
+        return {key: key for key in self.matched} | self.renamed
+
     def then(self, second: 'Conversion') -> 'Conversion':
         """This conversion and then a second one of its tensors, as one.
 
         Raises:
             ValueError: As :meth:`place`.
         """
-        names = dict.fromkeys(second.matched) | second.renamed
-        result = Conversion(dropped=dict(self.dropped), errors=self.errors + second.errors)
-        for old, between in (dict(zip(self.matched, self.matched, strict=True)) | self.renamed).items():
+        result, names = Conversion(dropped=dict(self.dropped), errors=self.errors + second.errors), second.names
+        for old, between in self.names.items():
             if between in names:
-                new = names[between] or between
-                result.place(old, new, second.tensors[new])
+                result.place(old, names[between], second.tensors[names[between]])
             else:
                 result.drop(old, second.dropped[between])
         return result
@@ -75,4 +78,4 @@ def _fold(key: str) -> str:
     >>> _fold('layer1.0.bn1.running_mean')
     'layerN.N.bnN.*'
     """
-    return re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key))
+    return re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key)) if '.' in key else key

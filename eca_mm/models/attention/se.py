@@ -10,12 +10,13 @@ from eca_mm.models.attention.pooling import rescale, squeeze
 class SELayer(nn.Module):
     """Squeeze-and-Excitation (Eq. 1-2): ``X * sigmoid(W2 ReLU(W1 g(X)))``, 2 C^2 / r weights.
 
-    Takes and returns (N, C, H, W). The fully-connected layers have no biases: only so does SE-ResNet-50 have the
-    26.77M parameters of Table 2.
+    Takes and returns (N, C, H, W). The fully-connected layers have no biases unless asked for: only so does SE-ResNet-50
+    have the 26.77M parameters of Table 2.
 
     Args:
         in_channels: Number of channels C.
         ratio: Reduction r of the hidden layer; 16 in the paper's ResNets, 8 in its MobileNetV2.
+        bias: Biases in both layers, as timm's and mmpretrain's SE have them.
 
     Raises:
         ValueError: If ``ratio`` is not a positive divisor of ``in_channels``; in ``forward``, for an input that is not
@@ -24,13 +25,13 @@ class SELayer(nn.Module):
 
     _abbr_ = 'se'
 
-    def __init__(self, in_channels: int, ratio: int = 16) -> None:
+    def __init__(self, in_channels: int, ratio: int = 16, bias: bool = False) -> None:
         super().__init__()
         if ratio < 1 or in_channels % ratio:
             raise ValueError(f'ratio must be a positive divisor of in_channels={in_channels}, got {ratio!r}')
-        self.fc1 = nn.Linear(in_channels, in_channels // ratio, bias=False)
+        self.fc1 = nn.Linear(in_channels, in_channels // ratio, bias=bias)
         self.relu = nn.ReLU(inplace=True)
-        self.fc2 = nn.Linear(in_channels // ratio, in_channels, bias=False)
+        self.fc2 = nn.Linear(in_channels // ratio, in_channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return rescale(x, self.fc2(self.relu(self.fc1(squeeze(x)))).sigmoid())

@@ -1,0 +1,121 @@
+"""From a checkpoint of one library to a checkpoint of another: everything is accounted for, or nothing is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eca_mm.checkpoints.convert import mmdet1
+from eca_mm.checkpoints.convert.files import SUFFIXES, Weights, read_weights, write_weights
+from eca_mm.checkpoints.convert.network import Network, check, infer
+from eca_mm.checkpoints.convert.report import Conversion
+from eca_mm.checkpoints.convert.sources import LAYOUTS, Layout, find_layout, to_ours
+from eca_mm.checkpoints.convert.targets import TARGETS, to_mmpretrain
+from eca_mm.checkpoints.known import sha256
+from eca_mm.version import __version__
+
+SOURCES = ('mmdet1', *dict.fromkeys(layout.source for layout in LAYOUTS))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What :func:`convert` wrote.
+
+    Attributes:
+        conversion: What became of each key.
+        source, target: Names of the formats.
+        network: The backbone.
+        line: The code that builds the network: a line of a config, or a call of timm's or torchvision's.
+    """
+
+    conversion: Conversion
+    source: str
+    target: str
+    network: Network
+    line: str
+
+    def __str__(self) -> str:
+        return f'{self.source} -> {self.target}: {self.conversion}\n{self.line}'
+
+
+def convert(
+    src: str, dst: str | Path, *, source: str | None = None, to: str | None = None, force: bool = False
+) -> Converted:
+    """Converts a checkpoint.
+
+    Args:
+        src: See :func:`read_weights`.
+        dst: The file to write, ``.pth`` or ``.safetensors``; its folder is created.
+        source: One of `SOURCES`; recognised by its keys if None.
+        to: One of `TARGETS`, mmpretrain if None. A detector of MMDetection 1.x becomes one of mmdet 3 if None.
+        force: Write over `dst`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read safely; if a key has no place, or is missing, or has another shape, or holds
+            NaN or infinity; if the target has no such network; if `dst` is there. Nothing is written then.
+    """
+    path = Path(dst).expanduser()
+    _check_destination(src, path, force)
+    weights = read_weights(src)
+    try:
+        converted = _convert(weights, source, to)
+    except ValueError as error:
+        raise ValueError(f'{src} cannot be converted: {error}') from error
+    converted.conversion.dropped.update(weights.dropped)
+    meta: dict[str, Any] = dict(
+        tool=f'eca_mm {__version__}',
+        source=converted.source,
+        source_sha256=sha256(weights.path) if weights.path else None,
+        target=converted.target,
+        kernel_sizes=list(converted.network.kernel_sizes or ()),
+        network=converted.line,
+    )
+    write_weights(converted.conversion.tensors, meta, path, bare=converted.target == 'torchvision')
+    return converted
+
+
+def _check_destination(src: str, path: Path, force: bool) -> None:
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f'the converted file must end in {" or ".join(SUFFIXES)}, got {path}')
+    if path.is_dir():
+        raise ValueError(f'{path} is a folder')
+    if path.exists() and Path(src).expanduser().exists() and path.samefile(Path(src).expanduser()):
+        raise ValueError(f'{path} is the source itself, which is never written over')
+    if path.exists() and not force:
+        raise ValueError(f'{path} is there already; --force writes over it')
+
+
+def _convert(weights: Weights, source: str | None, to: str | None) -> Converted:
+    _check_finite(weights)
+    old = source == 'mmdet1' or (source is None and mmdet1.recognises(weights.tensors))
+    if old and to is None:
+        return _convert_detector(weights)
+    layout = find_layout(weights.tensors, 'mmdet' if old else source)
+    ours, network = _understand(weights, layout)
+    theirs, line = TARGETS[to or 'mmpretrain'](ours.tensors, network)
+    return Converted(ours.then(theirs), 'mmdet1' if old else layout.source, to or 'mmpretrain', network, line)
+
+
+def _convert_detector(weights: Weights) -> Converted:
+    conversion = mmdet1.upgrade(weights.tensors)
+    if conversion.errors:
+        more = f'; and {len(conversion.errors) - 4} more' if len(conversion.errors) > 4 else ''
+        raise ValueError('; '.join(conversion.errors[:4]) + more)
+    upgraded = Weights(conversion.tensors, config=weights.config)
+    ours, network = _understand(upgraded, find_layout(upgraded.tensors, 'mmdet'))
+    return Converted(conversion, 'mmdet1', 'mmdet', network, to_mmpretrain(ours.tensors, network)[1])
+
+
+def _understand(weights: Weights, layout: Layout) -> tuple[Conversion, Network]:
+    ours = to_ours(weights.tensors, layout)
+    network = infer(ours.tensors, weights.config)
+    check(network, ours.tensors)
+    return ours, network
+
+
+def _check_finite(weights: Weights) -> None:
+    bad = [key for key, value in weights.tensors.items() if not value.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f'NaN or infinity in {len(bad)} weights: {", ".join(bad[:4])}{", ..." if len(bad) > 4 else ""}'
+        )

@@ -1,0 +1,32 @@
+#!/usr/bin/env python
+"""Converts weights of other libraries for the networks here, and back.
+
+tools/convert_checkpoint.py eca_resnet50_k3557.pth.tar checkpoints/eca_resnet50.pth
+tools/convert_checkpoint.py torchvision://resnet50 resnet50.safetensors --to backbone
+tools/convert_checkpoint.py work_dirs/eca_resnet50/epoch_100.pth for_timm.pth --to timm
+"""
+
+import argparse
+
+from eca_mm.checkpoints.convert.convert import SOURCES, convert
+from eca_mm.checkpoints.convert.targets import TARGETS
+from eca_mm.engine.cli import run_tool
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument(
+        'src', metavar='SRC', help='a .pth, .pth.tar or .safetensors file, a URL, timm://NAME, or a known name'
+    )
+    p.add_argument('dst', metavar='DST', help='the file to write: .pth or .safetensors')
+    p.add_argument('--source', choices=SOURCES, help='whose weights they are (default: recognised by the keys)')
+    p.add_argument('--to', choices=TARGETS, help='(default: mmpretrain; mmdet for a detector of MMDetection 1.x)')
+    p.add_argument('--force', action='store_true', help='write over DST')
+    p.add_argument('--traceback', action='store_true', help='show where an error came up')
+    a = p.parse_args()
+    print(convert(a.src, a.dst, source=a.source, to=a.to, force=a.force))
+    print(f'written: {a.dst}')
+
+
+if __name__ == '__main__':
+    run_tool(main)
