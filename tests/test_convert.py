@@ -713,7 +713,7 @@ class TestDetector:
             'mmdet1',
             'belongs to the detector, not to its backbone',
         )
-        ECAResNet(50, (3, 5, 5, 7)).load_state_dict(result.conversion.tensors, strict=True)
+        ECAResNet(50, (3, 3, 7, 7)).load_state_dict(result.conversion.tensors, strict=True)
 
     def test_refuses_half_of_one(self, tmp_path):
         old = {key: v for key, v in build('retinanet_eca_r50_fpn').state_dict().items() if 'retina_reg' not in key}
