@@ -1,0 +1,137 @@
+"""The three ways out: ONNX, torch.export and TorchScript. Each is written to a file and read back from it."""
+
+import importlib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eca_mm.export.graph import Network
+
+OPSET = 18  # of ai.onnx: ONNX 1.13, of December 2022; the least that torch's exporter writes without converting
+LEAST_SIZE = 32  # pixels; the strides of five stages
+LEAST_DYNAMIC = 33  # torch.export takes features of one pixel for a case of their own; 129 with levels of stride 128
+
+Run = Callable[[Tensor], Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a network is written and read.
+
+    Attributes:
+        label: For people.
+        suffixes: Of the files.
+        packages: That must be installed.
+        write: From the network, an example of the images, whether batch and size are free, the metadata, and the file.
+        read: From the file; the result runs on the CPU.
+    """
+
+    label: str
+    suffixes: tuple[str, ...]
+    packages: tuple[str, ...]
+    write: Callable[[Network, Tensor, bool, Mapping[str, str], Path], None]
+    read: Callable[[Path], Run]
+
+    def require(self) -> None:
+        """Looks for the packages.
+
+        Raises:
+            ValueError: If one is not installed.
+        """
+        try:
+            for name in self.packages:
+                importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(
+                f'{self.label} needs {", ".join(self.packages)}, and {error.name} does not import: '
+                f'pip install {" ".join(self.packages)}'
+            ) from error
+
+
+@contextmanager
+def quietly(what: str) -> Iterator[None]:
+    """Keeps the exporters' warnings, which concern their authors, from the user, and makes a sentence of an error.
+
+    Raises:
+        ValueError: For any error: what an exporter cannot follow comes as one of dozens of types.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            yield
+        except Exception as error:
+            first = str(error).strip().splitlines() or ['']
+            raise ValueError(f'{what} failed ({type(error).__name__}: {first[0]})') from error
+
+
+def _write_onnx(network: Network, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path) -> None:
+    program = torch.onnx.export(
+        network,
+        (images,),
+        dynamo=True,
+        input_names=['images'],
+        output_names=list(network.outputs(images)),
+        dynamic_shapes={'images': {0: 'batch', 2: 'height', 3: 'width'}} if dynamic else None,
+        opset_version=OPSET,
+        verbose=False,
+    )
+    assert program is not None  # with dynamo=True
+    program.model.metadata_props.update(metadata)
+    program.save(file, external_data=False)
+    importlib.import_module('onnx').checker.check_model(str(file), full_check=True)
+
+
+def _read_onnx(file: Path) -> Run:
+    runtime: Any = importlib.import_module('onnxruntime')
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(str(file), options, providers=['CPUExecutionProvider'])
+    return lambda images: [torch.from_numpy(a) for a in session.run(None, {'images': images.numpy()})]
+
+
+def _write_torch_export(
+    network: Network, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
+) -> None:
+    free = {'images': dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)} if dynamic else None
+    program = torch.export.export(network, (images,), dynamic_shapes=free)
+    torch.export.save(program, file, extra_files={'metadata.json': json.dumps(metadata)})
+
+
+def _write_torchscript(
+    network: Network, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
+) -> None:
+    traced = torch.jit.trace(network, (images,), check_trace=False)  # of any batch and size by itself
+    torch.jit.save(traced, str(file), _extra_files={'metadata.json': json.dumps(metadata)})
+
+
+FORMATS = {
+    'onnx': Format(f'ONNX, opset {OPSET}', ('.onnx',), ('onnx', 'onnxruntime', 'onnxscript'), _write_onnx, _read_onnx),
+    'torch.export': Format(
+        'torch.export', ('.pt2',), (), _write_torch_export, lambda file: torch.export.load(file).module()
+    ),
+    'torchscript': Format('TorchScript', ('.ts', '.pt'), (), _write_torchscript, lambda file: torch.jit.load(file)),
+}
+
+
+def choose_format(dst: Path, name: str | None) -> Format:
+    """The named format, or the one that the file's suffix tells.
+
+    Raises:
+        ValueError: If there is no such format.
+    """
+    if name is not None:
+        if name not in FORMATS:
+            raise ValueError(f'unknown format {name!r}: choose from {", ".join(FORMATS)}')
+        return FORMATS[name]
+    for known in FORMATS.values():
+        if dst.suffix.lower() in known.suffixes:
+            return known
+    suffixes = ', '.join(suffix for known in FORMATS.values() for suffix in known.suffixes)
+    raise ValueError(f'{dst} has none of the suffixes {suffixes}: rename it, or name the format by --format')

@@ -1,0 +1,203 @@
+"""What leaves the framework: a network from normalised images to tensors, with batch norm in its convolutions.
+
+How far detectors go (tried with mmdet 3.5.1, mmcv 2.3.6, torch 2.13 and onnxruntime 1.32): backbone, neck and the raw
+outputs of the RPN, or of a one-stage head, in every format, with free batch and size. The whole detector goes into none:
+
+- torch.export, also below torch's present ONNX exporter, stops at the RPN's first branch on values, `if not
+  valid_mask.all()`; inside the latter mmdet's box coder even before that imports `mmdet.core.export`, of mmdet 2.
+- TorchScript traces it and cannot store mmcv's NMS, a Python function around a compiled one.
+- torch's old, tracing ONNX exporter, with that import mended and torchvision's RoIAlign, writes a file that onnxruntime
+  runs and that is wrong: NMS is a constant in it, the choice made on the traced image. (mmcv's own RoIAlign gives an
+  invalid file.) With torchvision's NMS too, the RoI extractor's branches, one per level, are frozen, and other images fail.
+
+So decoding, NMS, RoIAlign and the box and mask heads stay with whoever runs the exported part; MMDeploy rewrites them.
+"""
+
+import copy
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+from eca_mm.checkpoints import check_fit, read_checkpoint
+from eca_mm.engine.runner import building, weights_of
+from eca_mm.models.attention import ECALayer, ECANSLayer
+from eca_mm.paper.index import REPOSITORY
+from eca_mm.version import __version__
+
+PARTS = ('model', 'backbone', 'features', 'dense')
+
+
+class Network(nn.Module):
+    """A part of a classifier or detector. Takes images (N, 3, H, W), already normalised, and returns a tuple of tensors.
+
+    ========  ==========================================================================================================
+    model     a classifier: ``logits`` (N, classes)
+    backbone  ``stage_i`` for each i of its out_indices: (N, channels, height, width)
+    features  of the neck: a classifier's ``feature_0`` (N, channels), the FPN's ``feature_0``, ... (N, channels, h, w)
+    dense     a detector's ``feature_i`` and, for each, ``cls_i`` (N, anchors * classes, h, w), before the sigmoid, and
+              ``bbox_i`` (N, anchors * 4, h, w), to be decoded: of the RPN, or of a one-stage detector's head
+    ========  ==========================================================================================================
+    """
+
+    def __init__(self, model: Any, part: str) -> None:
+        super().__init__()
+        self.part = part
+        self.backbone = model.backbone
+        self.neck = model.neck if part != 'backbone' and model.with_neck else None
+        self.head: Any = None
+        if part == 'model':
+            self.head = model.head
+        elif part == 'dense':
+            self.head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
+        self.eval().requires_grad_(False)
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.backbone(images)
+        if self.part == 'backbone':
+            return _numbered('stage', features, self.backbone.out_indices)
+        if self.neck is not None:
+            features = self.neck(features)
+        if self.part == 'model':
+            return {'logits': self.head(features)}
+        named = _numbered('feature', features, range(len(features)))
+        if self.part == 'dense':
+            for name, levels in zip(('cls', 'bbox'), self.head(features), strict=True):
+                named |= _numbered(name, levels, range(len(levels)))
+        return named
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.outputs(images).values())
+
+
+def _numbered(name: str, tensors: Iterable[Tensor], numbers: Iterable[int]) -> dict[str, Tensor]:
+    return {f'{name}_{i}': tensor for i, tensor in zip(numbers, tensors, strict=True)}
+
+
+def is_classifier(cfg: Config) -> bool:
+    return cfg.get('default_scope') == 'mmpretrain'
+
+
+def check_part(cfg: Config, part: str) -> None:
+    """Looks whether a part can be exported.
+
+    Raises:
+        ValueError: If the config's network has no such part, or it cannot leave the framework.
+    """
+    if part == 'dense' and is_classifier(cfg):
+        raise ValueError(
+            f'{config_name(cfg)} is a classifier without a dense head: choose --part {", ".join(PARTS[:3])}'
+        )
+    if part == 'model' and not is_classifier(cfg):
+        raise ValueError(
+            f'{config_name(cfg)} is a detector, and a whole one cannot be exported: proposals and detections branch on '
+            "the values of boxes, and mmcv's NMS has no form outside of PyTorch. --part dense goes furthest: backbone, "
+            'neck and the raw outputs of the RPN, or of a one-stage head; there are --part features and backbone too'
+        )
+
+
+def load_model(cfg: Config, checkpoint: dict[str, Any] | None, what: str) -> nn.Module:
+    """The config's model with the weights of a checkpoint, all of them, or with the same random ones each time.
+
+    Args:
+        cfg: From :func:`eca_mm.engine.load_config`.
+        checkpoint: From :func:`eca_mm.checkpoints.read_checkpoint`, or None for random weights.
+        what: Names the checkpoint in messages.
+
+    Raises:
+        ValueError: If the config does not build a model, or the weights do not fit it or are not finite.
+    """
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model'):
+        model: nn.Module = MODELS.build(cfg.model)
+    if checkpoint is not None:
+        weights = weights_of(checkpoint)
+        check_fit(model.state_dict(), weights, f'{what} does not fit the config')
+        broken = [key for key, value in weights.items() if not value.isfinite().all()]
+        if broken:
+            raise ValueError(f'{what} has weights that are not finite: {", ".join(broken[:4])}')
+        model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
+    return model
+
+
+def load_network(cfg: Config, checkpoint: str, part: str) -> tuple[Network, dict[str, str]]:
+    """A part of the config's model and what must be known to use it.
+
+    Args:
+        cfg: From :func:`eca_mm.engine.load_config`.
+        checkpoint: File of the weights; 'none' for random ones.
+        part: One of ``PARTS``.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`~eca_mm.checkpoints.read_checkpoint`, :func:`load_model` and
+            :func:`check_part`.
+    """
+    check_part(cfg, part)
+    model = load_model(cfg, None if checkpoint == 'none' else read_checkpoint(checkpoint), checkpoint)
+    network = Network(model, part)
+    if checkpoint == 'none':
+        _settle(network)
+    return network, _metadata(cfg, model, network)
+
+
+def _settle(network: Network) -> None:
+    """Gives a random network's batch norms the statistics of random images.
+
+    With those of a new layer hardly a signal reaches its end, and any two networks would agree.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.train().momentum = 1.0
+    with torch.no_grad():
+        network(torch.randn(4, 3, 128, 128))
+    network.eval()
+
+
+def fold_batch_norm(network: Network) -> Network:
+    """A copy in which every batch norm after a convolution is part of it: ``w' = w g / s``, ``b' = (b - m) g / s + c``,
+    with ``s = sqrt(v + eps)`` and BN's running mean m and variance v, weight g and bias c.
+    """
+    return fuse_conv_bn(copy.deepcopy(network))
+
+
+def config_name(cfg: Config) -> str:
+    """As in the model index: ``configs/imagenet/eca_resnet50.py``; of a config from elsewhere the file's name."""
+    file = Path(cfg.filename).resolve()
+    return file.relative_to(REPOSITORY).as_posix() if file.is_relative_to(REPOSITORY) else file.name
+
+
+def _metadata(cfg: Config, model: nn.Module, network: Network) -> dict[str, str]:
+    """Text by name, for the file; lists and numbers as JSON."""
+    normalisation = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    rgb = normalisation.get('to_rgb') or normalisation.get('bgr_to_rgb')
+    numbers: list[Any] = [getattr(m, 'num_classes', None) for m in model.modules()]
+    facts = {
+        'mean': normalisation.get('mean'),
+        'std': normalisation.get('std'),
+        'kernel_size': kernel_sizes(network.backbone) or None,
+        'classes': max((n for n in numbers if isinstance(n, int)), default=None),  # the RPN's is 1
+    }
+    return {
+        'config': config_name(cfg),
+        'part': network.part,
+        'input': 'images (N, 3, H, W), float32, (pixel - mean) / std',
+        'channels': 'RGB' if rgb else 'BGR',
+        **{name: json.dumps(value) for name, value in facts.items() if value is not None},
+        'producer': f'eca_mm {__version__}, torch {torch.__version__}',
+    }
+
+
+def kernel_sizes(backbone: nn.Module) -> list[int]:
+    """k of ECA by stage, without entries where there is none: [3, 5, 5, 7] for the paper's ECA-ResNet-50."""
+    sizes = {
+        name.split('.')[0]: layer.conv.kernel_size[0]
+        for name, layer in backbone.named_modules()
+        if isinstance(layer, (ECALayer, ECANSLayer))
+    }
+    return list(sizes.values())
