@@ -208,7 +208,7 @@ class TestPaper:
         }
         cell = ours['table2', 'imagenet/eca_resnet50', 'Training']
         assert (cell.raw, cell.text, cell.comparable) == (0.8123, '0.81', False)
-        assert cell.source == f'measured before ({written})'
+        assert cell.source == f'measured before ({written.name})'
         assert re.fullmatch(r'on CPU .+, float32, contiguous, compiled, batch 8; the paper: RTX 2080Ti', cell.note)
         cells = {(c.row, c.column): c for c in compare([TABLES['table2']], ours)}
         training = cells['imagenet/eca_resnet50', 'Training']

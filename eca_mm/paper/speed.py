@@ -34,7 +34,7 @@ def speed_measurements(files: Sequence[Path]) -> dict[tuple[str, str, str], Meas
                 measurements[tables[model], model, MODES[mode]] = Measurement(
                     raw=ratio,
                     text=f'{ratio:.2f}',
-                    source=f'measured before ({file})',
+                    source=f'measured before ({file.name})',
                     note=f'on {where}; the paper: RTX 2080Ti',
                     comparable=False,
                 )
