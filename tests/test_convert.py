@@ -21,6 +21,7 @@ from torch import nn
 import eca_mm
 from eca_mm.checkpoints import known, load_backbone
 from eca_mm.checkpoints.convert.convert import convert
+from eca_mm.checkpoints.convert.files import fetch
 from eca_mm.checkpoints.convert.network import describe, infer
 from eca_mm.checkpoints.convert.sources import find_layout, to_ours
 from eca_mm.engine.files import check_weights
@@ -495,6 +496,16 @@ class TestFile:
     def test_url(self, src, tmp_path, monkeypatch):
         monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
         assert convert(Path(src).as_uri(), tmp_path / 'b.pth').source == 'authors'
+
+    def test_urls_with_the_same_last_name(self, src, tmp_path, monkeypatch):
+        monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+        monkeypatch.setattr('torch.hub.download_url_to_file', lambda url, file: Path(file).write_text(url))
+        files = {fetch(f'https://somewhere/{name}/model.pth') for name in ('a', 'b', 'a')}
+        assert sorted(f.read_text() for f in files) == [f'https://somewhere/{name}/model.pth' for name in 'ab']
+
+    def test_bare_backbones_are_told_from_timm(self):
+        assert find_layout(ECAResNet(18).state_dict()).source == 'backbone'
+        assert find_layout(ECAResNet(18).state_dict(), 'timm').source == 'timm'
 
     def test_destination(self, src, tmp_path, refuse):
         before = Path(src).read_bytes()

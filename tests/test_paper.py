@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import re
 from contextlib import redirect_stdout
 
@@ -21,9 +22,9 @@ from eca_mm.analysis.coco import NAMES, score
 from eca_mm.analysis.complexity import MMCV, THOP, count_modules, count_operators, parameters
 from eca_mm.models import AttentionResNet, ECALayer, ECAResNet
 from eca_mm.paper import TABLES, Measurement, compare
-from eca_mm.paper.accuracy import prediction_measurements, work_dir_measurements
+from eca_mm.paper.accuracy import AUTHORS, prediction_measurements, work_dir_measurements
 from eca_mm.paper.cells import CONFIGS
-from eca_mm.paper.complexity import EXPLAINED, build
+from eca_mm.paper.complexity import EXPLAINED, build, complexity_measurements
 from eca_mm.paper.index import index_files
 from eca_mm.paper.reproduce import reproduce, select_tables
 from tests.conftest import REPOSITORY
@@ -36,7 +37,7 @@ class TestTables:
     @pytest.mark.skipif(not PAPER.is_file(), reason=f'no text of the paper at {PAPER}')
     @pytest.mark.parametrize('name', ['table1', 'table2', 'table4', 'table5'])
     def test_numbers_are_the_paper_s(self, name):
-        """Each row has a line of the text with all its numbers, in order; the text has no more such lines."""
+        """Each row has a line of the text that ends in all its numbers, in order."""
         lines = [line.replace(' M\t', 'M\t').split('\t') for line in PAPER.read_text().splitlines()]
         for row in TABLES[name].rows:
             units = [' FPS' if column in ('Training', 'Inference') else '' for column in row.printed]
@@ -68,7 +69,7 @@ class TestComplexity:
             c for c in cells if c.column in ('Param.', 'FLOPs', 'GFLOPs') and (CONFIGS / f'{c.row}.py').is_file()
         ]
         assert len(printed) == 10 + 12 * 2 + 12 * 2
-        assert {(c.row, c.column) for c in printed if c.status != 'match'} == set(EXPLAINED)
+        assert {(c.row, c.column, c.ours) for c in printed if c.status != 'match'} == set(EXPLAINED)
         assert {c.status for c in printed} == {'match', 'differ'}
 
     @pytest.mark.parametrize('row', TABLES['figure4'].rows, ids=lambda row: row.config)
@@ -76,6 +77,11 @@ class TestComplexity:
         kernels = {m.conv.kernel_size[0] for m in build(row.config).modules() if isinstance(m, ECALayer)}
         fixed = re.search(r'k=(\d)', row.method)
         assert kernels == ({int(fixed[1])} if fixed else {3, 5, 7} if 'ECA' in row.method else set())
+
+    def test_table_1_needs_its_layers(self, monkeypatch):
+        monkeypatch.setattr('eca_mm.paper.complexity._attention_layers', lambda model: [])
+        cells = compare([TABLES['table1']], complexity_measurements([TABLES['table1']]))
+        assert [c.row for c in cells if c.status == 'match'] == ['imagenet/resnet50']
 
     def test_by_hand(self):
         model = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), ECALayer(8, 3))
@@ -167,6 +173,8 @@ class TestScore:
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 1}]', 'four in its bbox'),
         ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": "high"}]', 'number as score'),
         ('[{"image_id": -7, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', 'image_id -7'),
+        ('[{"image_id": "1", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', "image_id '1'"),
+        ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": NaN}]', 'number as score'),
     ])  # fmt: skip
     def test_refuses_predictions(self, predictions, tmp_path, content, sentence):
         (tmp_path / 'p.json').write_text(content)
@@ -178,6 +186,9 @@ class TestScore:
         found = json.loads((folder / 'p.bbox.json').read_text())
         (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], category_id=99)]))
         with pytest.raises(ValueError, match='category_id 99'):
+            score(tmp_path / 'p.json', ann_file)
+        (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], segmentation=5)]))
+        with pytest.raises(ValueError, match=r'p\.json cannot be scored by pycocotools'):
             score(tmp_path / 'p.json', ann_file)
         with pytest.raises(ValueError, match='not COCO annotations'):
             score(tmp_path / 'p.json', folder / 'p.bbox.json')
@@ -213,14 +224,20 @@ class TestPredictions:
         found, (problem,) = prediction_measurements([text, f'{ROW}=p.segm.json'], ann_file)
         assert sentence in problem and ('table5', ROW, 'AP') in found
 
-    def test_needs_annotations(self):
-        with pytest.raises(ValueError, match='--ann-file'):
-            reproduce([TABLES['table4']], only='accuracy', predictions=['a=b'])
+    @pytest.mark.parametrize(('options', 'sentence'), [
+        (dict(predictions=['a=b']), 'needs --ann-file'),
+        (dict(ann_file='a.json'), 'there are none'),
+        (dict(evaluate=print), 'needs --work-dirs'),
+        (dict(only='complexity', work_dirs='work_dirs'), 'leaves out the accuracies'),
+    ])  # fmt: skip
+    def test_options_that_would_do_nothing(self, options, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            reproduce([TABLES['table4']], **options)
 
 
-def write_metrics(folder, images, **metrics):
+def write_metrics(folder, images, checkpoint='a/epoch_100.pth', **metrics):
     folder.mkdir(parents=True)
-    (folder / 'metrics.json').write_text(json.dumps(dict(images=images, metrics=metrics, checkpoint='a/epoch_12.pth')))
+    (folder / 'metrics.json').write_text(json.dumps(dict(images=images, metrics=metrics, checkpoint=checkpoint)))
 
 
 class TestWorkDirs:
@@ -239,7 +256,7 @@ class TestWorkDirs:
         }
         cell = measured['table5', 'AP']
         assert (cell.paper, cell.ours, round(cell.difference, 6)) == ('35.6', '35.0', -0.6)
-        assert cell.source == f'measured before ({tmp_path / ROW / "metrics.json"}, epoch_12.pth)'
+        assert cell.source == f'measured before ({tmp_path / ROW / "metrics.json"}, epoch_100.pth)'
         assert result.failures == [cell]
         assert not reproduce(select_tables(['all']), only='accuracy', work_dirs=tmp_path, tolerance=0.6).failures
 
@@ -247,6 +264,7 @@ class TestWorkDirs:
         write_metrics(tmp_path / 'mask_rcnn_eca_r50_fpn', 5000, **{'coco/bbox_mAP': 0.390, 'coco/segm_mAP': 0.356})
         found, _ = work_dir_measurements([TABLES['table4']], tmp_path)
         assert found['table4', ROW, 'AP'].raw == pytest.approx(39.0)
+        assert found['table4', ROW, 'AP'].note == AUTHORS
         write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.388})
         found, _ = work_dir_measurements([TABLES['table4']], tmp_path)
         assert found['table4', ROW, 'AP'].raw == pytest.approx(38.8)
@@ -257,8 +275,37 @@ class TestWorkDirs:
         cells = [c for c in reproduce(TABLES.values(), only='accuracy', work_dirs=tmp_path).cells if c.ours]
         assert len(cells) == 3 and {c.status for c in cells} == {'not comparable'}
 
+    def test_metrics_of_another_config_are_refused(self, tmp_path):
+        write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.387})
+        file = tmp_path / ROW / 'metrics.json'
+        file.write_text(file.read_text().replace('{', '{"config": "configs/mask_rcnn_se_r50_fpn_1x.py", ', 1))
+        found, (problem,) = work_dir_measurements([TABLES['table4']], tmp_path)
+        assert not found and 'is of configs/mask_rcnn_se_r50_fpn_1x.py' in problem
+
+    def test_half_a_training_is_no_reproduction(self, tmp_path):
+        write_metrics(tmp_path / ROW, 5000, checkpoint='epoch_3.pth', **{'coco/bbox_mAP': 0.390})
+        cell = next(c for c in reproduce([TABLES['table4']], only='accuracy', work_dirs=tmp_path).cells if c.ours)
+        assert (cell.status, cell.note) == ('not comparable', 'after 3 of 12 epochs')
+
+    def test_coco_s_minus_one_is_no_number(self, tmp_path):
+        write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.39, 'coco/bbox_mAP_s': -1})
+        found, _ = work_dir_measurements([TABLES['table4']], tmp_path)
+        assert [column for _, _, column in found] == ['AP']
+
+    def test_newer_checkpoints_are_evaluated(self, tmp_path):
+        write_metrics(tmp_path / 'resnet50', 50000, **{'accuracy/top1': 1.0})
+        torch.save({}, tmp_path / 'resnet50/epoch_100.pth')
+        os.utime(tmp_path / 'resnet50/metrics.json', (0, 0))
+        calls = []
+        work_dir_measurements([TABLES['table2']], tmp_path, lambda *arguments: calls.append(arguments))
+        assert len(calls) == 1
+
     def test_wrong_files(self, tmp_path):
-        for row, text in [('resnet50', '{"images"'), ('resnet101', '[]'), ('resnet152', '{"images": 1}')]:
+        for row, text in [
+            ('resnet50', '{"images"'),
+            ('resnet101', '[]'),
+            ('resnet152', '{"images": 1, "metrics": {"accuracy/top1": null}}'),
+        ]:
             (tmp_path / row).mkdir()
             (tmp_path / row / 'metrics.json').write_text(text)
         write_metrics(tmp_path / 'se_resnet50', 50000, **{'accuracy/top1': 76.71})
@@ -313,6 +360,16 @@ class TestIndex:
             ]
         }
 
+    def test_the_authors_weights_are_no_results_of_ours(self, cells, tmp_path):
+        write_metrics(tmp_path / 'mask_rcnn_eca_r50_fpn', 5000, **{'coco/bbox_mAP': 0.390})
+        found, _ = work_dir_measurements(list(TABLES.values()), tmp_path)
+        added = [*cells, *(c for c in compare(TABLES.values(), found) if c.ours)]
+        assert index_files(added)[REPOSITORY / 'README.md'] == (REPOSITORY / 'README.md').read_text()
+
+    def test_needs_all_tables(self, cells):
+        with pytest.raises(ValueError, match='needs all tables'):
+            index_files([c for c in cells if c.table == 'table4'])
+
     def test_needs_its_place_in_the_readme(self, cells, monkeypatch, tmp_path):
         monkeypatch.setattr('eca_mm.paper.index.REPOSITORY', tmp_path)
         with pytest.raises(FileNotFoundError, match='in a checkout'):
@@ -320,6 +377,11 @@ class TestIndex:
         (tmp_path / 'README.md').write_text('no table')
         with pytest.raises(ValueError, match=r'README\.md needs'):
             index_files(cells)
+
+
+def test_commands_name_the_last_epoch():
+    (cell,) = [c for c in compare([TABLES['table2']], {}) if (c.row, c.column) == ('imagenet/mobilenet_v2', 'Top-1')]
+    assert cell.source.endswith('work_dirs/mobilenet_v2/epoch_400.pth')
 
 
 def test_cells_are_json():

@@ -417,17 +417,18 @@ class TestReproduce:
         folder.mkdir()
         options = ['table4', '--only', 'accuracy', '--work-dirs', tmp_path, '--check']
         for ap, code in ((0.382, 0), (0.361, 1)):
-            metrics = dict(images=5000, metrics={'coco/bbox_mAP': ap})
+            metrics = dict(images=5000, metrics={'coco/bbox_mAP': ap}, checkpoint='epoch_12.pth')
             (folder / 'metrics.json').write_text(json.dumps(metrics))
             process = run_tool('reproduce', *options)
             assert process.returncode == code, process.stderr
-        assert '-1.9' in process.stdout
+        assert '-1.9' in process.stdout and 'checked: 1 numbers, 1 off' in process.stdout
 
     @pytest.mark.parametrize(('arguments', 'parts'), [
         (['tabel4'], ["'tabel4'", "did you mean 'table4'"]),
         (['table4', '--work-dirs', 'nowhere'], ['nowhere']),
         (['table2', '--speed', 'nowhere.csv'], ['nowhere.csv']),
         (['table4', '--predictions', 'x=y.json'], ['--ann-file']),
+        (['table4', '--data-root', 'x'], ['--run']),
         (['table4', '--report', '/dev/null/x'], ['cannot write /dev/null/x/report.md']),
         (['table4', '--json', '/dev/null/x'], ['cannot write /dev/null/x']),
     ])  # fmt: skip

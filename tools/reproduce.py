@@ -38,7 +38,7 @@ def main() -> None:
         '--speed', type=Path, nargs='+', help="tools/benchmark.py's files, instead of those with the package"
     )
     p.add_argument(
-        '--tolerance', type=float, default=0.3, help='greatest difference of a match, in points (%(default)s)'
+        '--tolerance', type=float, default=0.2, help='greatest difference of a match, in points (%(default)s)'
     )
     p.add_argument('--check', action='store_true', help='exit with 1 if a number differs, but for a known reason')
     p.add_argument('--json', type=Path, metavar='FILE', help='write every number there')
@@ -48,6 +48,8 @@ def main() -> None:
     )
     p.add_argument('--traceback', action='store_true', help='show where an error came up')
     a = p.parse_args()
+    if a.data_root and not a.run:
+        p.error('--data-root is for --run')
     result = reproduce(
         select_tables(a.tables),
         only=a.only,
@@ -69,6 +71,9 @@ def main() -> None:
             write_file(file, text.rstrip())
     for problem in result.problems:
         print(f'error: {problem}', file=sys.stderr)
+    if a.check:
+        compared = [c for c in result.cells if c.status in ('match', 'differ')]
+        print(f'checked: {len(compared)} numbers, {len(result.failures)} off')
     if result.problems or (a.check and result.failures):
         sys.exit(1)
 

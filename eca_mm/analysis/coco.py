@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
         reference = coco()
         reference.dataset = truth
         reference.createIndex()
-        e = evaluation(reference, reference.loadRes(found), kind)
-        e.evaluate(), e.accumulate(), e.summarize()
+        try:
+            e = evaluation(reference, reference.loadRes(found), kind)
+            e.evaluate(), e.accumulate(), e.summarize()
+        except Exception as error:  # of a library that checks nothing itself
+            raise ValueError(f'{predictions} cannot be scored by {backend}: {type(error).__name__}: {error}') from error
     return kind, dict(zip(NAMES, map(float, e.stats), strict=False))
 
 
@@ -80,10 +84,12 @@ def _check(found: Any, truth: dict[str, Any], file: str | Path, ann_file: str | 
         if not needed <= p.keys():
             raise ValueError(f'{file}: detection {i} has no {", ".join(sorted(needed - p.keys()))}')
         numbers = [p['score'], *(p['bbox'] if kind == 'bbox' and isinstance(p['bbox'], list) else [])]
-        if not all(isinstance(n, (int, float)) for n in numbers) or len(numbers) != (5 if kind == 'bbox' else 1):
+        finite = all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
+        if not finite or len(numbers) != (5 if kind == 'bbox' else 1):
             raise ValueError(f'{file}: detection {i} needs a number as score and four in its bbox, got {p}')
     for key, part in (('image_id', 'images'), ('category_id', 'categories')):
-        unknown = sorted({str(p[key]) for p in found} - {str(x['id']) for x in truth[part]})
+        known = {x['id'] for x in truth[part]}
+        unknown = sorted({repr(p[key]) for p in found if not isinstance(p[key], int) or p[key] not in known})
         if unknown:
-            raise ValueError(f'{file}: {key} {", ".join(unknown[:3])} and {len(unknown)} in all are not in {ann_file}')
+            raise ValueError(f'{file}: {key} {", ".join(unknown[:3])}, {len(unknown)} in all, are not in {ann_file}')
     return kind

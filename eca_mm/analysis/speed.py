@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -124,6 +125,8 @@ def benchmark(models: Sequence[Contender], settings: Settings, out: str | Path =
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f'{file.parent} cannot be made a folder: {error.strerror}') from error
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ValueError(f'{file} cannot be written: name another file by --out')
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if settings.compile:

@@ -28,7 +28,9 @@ class Known(NamedTuple):
 
     @property
     def path(self) -> Path:
-        return Path('checkpoints') / f'{self.name}.pth.tar'
+        """Where it is, or should be put."""
+        places = [Path('checkpoints') / f'{self.name}{suffix}' for suffix in ('.pth.tar', '.pth')]
+        return next((place for place in places if place.is_file()), places[0])
 
 
 # No file has been seen by us, hence no sha256. k of MobileNetV2 is that of the authors' newest code.

@@ -23,7 +23,8 @@ class Settings:
         part: See :class:`~eca_mm.export.graph.Network`.
         size: Height and width of the images in pixels; None for 224 x 224, and 800 x 1344 in detectors.
         batch: Number of images.
-        dynamic: Leave batch and size free: any number of images, of 33 pixels or more. Both are then only what parity
+        dynamic: Leave batch and size free: any number of images, of 33 pixels or more, 129
+            for levels of stride 128. Both are then only what parity
             and speed are measured with.
         tolerance: Greatest absolute difference of any output from PyTorch's; where outputs are beyond 1, of their scale:
             see :class:`~eca_mm.export.parity.Difference`.

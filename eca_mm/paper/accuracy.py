@@ -2,19 +2,21 @@
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from eca_mm.analysis.coco import score
 from eca_mm.checkpoints import latest_checkpoint
-from eca_mm.paper.cells import CONFIGS, Measurement
+from eca_mm.paper.cells import CONFIGS, Measurement, max_epochs
 from eca_mm.paper.tables import TABLES, Table
 
 Place = tuple[str, str, str]  # table, row, column
 Evaluate = Callable[[Path, Path, Path], object]  # config, checkpoint and work directory -> metrics.json in the latter
 
 _COCO = {'AP': 'mAP', 'AP50': 'mAP_50', 'AP75': 'mAP_75', 'APS': 'mAP_s', 'APM': 'mAP_m', 'APL': 'mAP_l'}
+AUTHORS = "the authors' weights, tested with configs/legacy"
 TABLE_OF = {'bbox': 'table4', 'segm': 'table5'}  # by kind of prediction
 # The sets that the paper reports on, known by their size: for COCO and for ImageNet.
 WHOLE = {'coco': ('COCO val2017', 5000), 'accuracy': ('ImageNet val', 50_000)}
@@ -30,7 +32,8 @@ def work_dir_measurements(
     Args:
         tables: Their rows are looked for.
         work_dirs: The folder with one work directory per row.
-        evaluate: If given, called for a row with a checkpoint, the newest ``epoch_*.pth``, and without metrics.
+        evaluate: If given, called for a row with a checkpoint, the newest ``epoch_*.pth``, and without metrics, or with
+            older ones.
 
     Returns:
         The measurements, and a sentence for each row whose checkpoint or metrics cannot be read.
@@ -49,7 +52,7 @@ def work_dir_measurements(
             try:
                 when = _metrics(tested, folder, evaluate)
                 if when is not None:
-                    found |= _read(tables, config, folder / 'metrics.json', when)
+                    found |= _read(tables, config, tested, folder / 'metrics.json', when)
                     break
             except (ValueError, OSError) as error:
                 problems.append(f'{tested}: {error}')
@@ -59,31 +62,40 @@ def work_dir_measurements(
 
 def _metrics(config: str, folder: Path, evaluate: Evaluate | None) -> str | None:
     """Sees to it that there are metrics; returns when they were measured, None if there are none."""
-    if (folder / 'metrics.json').is_file():
+    file, checkpoint = folder / 'metrics.json', latest_checkpoint(folder)
+    newer = checkpoint is not None and file.is_file() and checkpoint.stat().st_mtime > file.stat().st_mtime
+    if file.is_file() and not (evaluate is not None and newer):
         return 'measured before'
     if evaluate is None or not any(folder.glob('epoch_*.pth')):
         return None
-    checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         raise ValueError(f'no checkpoint in {folder} is complete')
     evaluate(CONFIGS / f'{config}.py', checkpoint, folder)
     return 'measured now'
 
 
-def _read(tables: Iterable[Table], config: str, file: Path, when: str) -> dict[Place, Measurement]:
+def _read(tables: Iterable[Table], config: str, tested: str, file: Path, when: str) -> dict[Place, Measurement]:
     try:
         result = json.loads(file.read_text())
-        metrics, images = dict(result['metrics']), int(result['images'])
-    except (ValueError, KeyError, TypeError) as error:
+        metrics, images = {name: float(value) for name, value in result['metrics'].items()}, int(result['images'])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
+    if Path(str(result.get('config', tested))).stem != Path(tested).name:
+        raise ValueError(f'{file} is of {result["config"]}, not of {tested}')
     checkpoint = Path(str(result['checkpoint'])).name if 'checkpoint' in result else 'unknown weights'
+    notes = [AUTHORS] if tested != config else []
+    epoch, last = re.fullmatch(r'epoch_(\d+)\.pth', checkpoint), max_epochs(tested)
+    if epoch and last is not None and int(epoch[1]) < last:
+        notes.append(f'after {epoch[1]} of {last} epochs')
     source = f'{when} ({file}, {checkpoint})'
     found = {}
     for table in tables:
         for column in next((row.printed for row in table.rows if row.config == config), {}):
             name, scale = _metric(table.name, column)
-            if name in metrics:
-                found[table.name, config, column] = _measurement(metrics[name] * scale, name, images, source, column)
+            if metrics.get(name, -1) >= 0:  # COCO has -1 where there is nothing to detect
+                found[table.name, config, column] = _measurement(
+                    metrics[name] * scale, name, images, source, column, notes
+                )
     return found
 
 
@@ -95,12 +107,14 @@ def _metric(table: str, column: str) -> tuple[str, float]:
     return f'accuracy/{column.lower().replace("-", "")}', 1
 
 
-def _measurement(value: float, name: str, images: int, source: str, column: str) -> Measurement:
+def _measurement(
+    value: float, name: str, images: int, source: str, column: str, notes: Iterable[str] = ()
+) -> Measurement:
+    """Comparable if it is on the paper's dataset and after the whole training."""
     dataset, size = WHOLE[name.split('/')[0]]
     text = f'{value:.1f}' if column.startswith('AP') else f'{value:.2f}'
-    if images == size:
-        return Measurement(value, text, source)
-    return Measurement(value, text, source, f'on {images} images, not on the {size} of {dataset}', comparable=False)
+    remarks = [*notes, *([] if images == size else [f'on {images} images, not on the {size} of {dataset}'])]
+    return Measurement(value, text, source, '; '.join(remarks), comparable=set(remarks) <= {AUTHORS})
 
 
 def prediction_measurements(
@@ -126,7 +140,7 @@ def prediction_measurements(
             if row not in (r.config for r in table.rows):
                 raise ValueError(f'{file} holds masks, and {row} is not a row of {table.name}')
             images = len(json.loads(Path(ann_file).read_bytes())['images'])
-            for column in _COCO:
+            for column in (c for c in _COCO if numbers[c] >= 0):
                 found[table.name, row, column] = _measurement(
                     100 * numbers[column], 'coco/', images, f'measured now ({file})', column
                 )

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from eca_mm.engine import load_config
 from eca_mm.paper.tables import Row, Table
 
 Status = Literal['match', 'differ', 'measured', 'not comparable', 'not measured']
@@ -89,7 +91,7 @@ def expected(table: Table, row: Row, column: str) -> str | None:
 
 
 def compare(
-    tables: Iterable[Table], measurements: Measurements, *, tolerance: float = 0.3, columns: Iterable[str] | None = None
+    tables: Iterable[Table], measurements: Measurements, *, tolerance: float = 0.2, columns: Iterable[str] | None = None
 ) -> Iterator[Cell]:
     """Every number of the tables beside ours, then those of ours that have no place in them.
 
@@ -134,5 +136,12 @@ def how_to_measure(row: Row, column: str) -> str:
         return 'tools/reproduce.py all --only complexity'
     if column in SPEED:
         return f'tools/benchmark.py {row.config}'
-    epoch = 100 if row.config.startswith('imagenet/') else 12
-    return f'tools/train.py {config}; tools/test.py {config} work_dirs/{Path(config).stem}/epoch_{epoch}.pth'
+    last = f'work_dirs/{Path(config).stem}/epoch_{max_epochs(row.config)}.pth'
+    return f'tools/train.py {config}; tools/test.py {config} {last}'
+
+
+@cache
+def max_epochs(config: str) -> int | None:
+    """The length of a config's training; None without such a config."""
+    file = CONFIGS / f'{config}.py'
+    return int(load_config(file).train_cfg.max_epochs) if file.is_file() else None

@@ -8,6 +8,7 @@ import yaml
 from mmengine.config import Config
 
 from eca_mm.engine import load_config
+from eca_mm.paper.accuracy import AUTHORS
 from eca_mm.paper.cells import COMPLEXITY, CONFIGS, Cell
 from eca_mm.paper.complexity import HONEST
 from eca_mm.paper.tables import TABLES, Row
@@ -43,9 +44,11 @@ def index_files(cells: Sequence[Cell]) -> dict[Path, str]:
 
     Raises:
         FileNotFoundError: If the package is not in a checkout.
-        ValueError: If the README lacks the marks between which its table stands.
+        ValueError: If tables or columns are missing, or the README lacks the marks between which its table stands.
     """
     readme = REPOSITORY / 'README.md'
+    if {c.table for c in cells} != set(TABLES) or not any(c.column in HONEST for c in cells):
+        raise ValueError('the index needs all tables with their complexity: tools/reproduce.py all, without --only')
     if not readme.is_file():
         raise FileNotFoundError(f'the index is written in a checkout of the repository, and {readme} does not exist')
     classifiers = [row for row in TABLES['table2'].rows if _exists(row)]
@@ -101,7 +104,7 @@ def _metric(cell: Cell) -> str | None:
 
 def _results(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
     for table, (task, dataset, _) in _TASKS.items():
-        measured = [c for c in cells if c.table == table and c.status in ('match', 'differ')]
+        measured = [c for c in cells if c.table == table and _is_ours(c)]
         metrics = {metric: c.raw for c in measured for metric in [_metric(c)] if metric is not None}
         if metrics:
             yield {'Task': task, 'Dataset': dataset, 'Metrics': metrics}
@@ -138,6 +141,11 @@ def _results_table(rows: Sequence[Row], tables: tuple[str, ...], cells: Sequence
 
 def _beside(cell: Cell) -> str:
     """The printed number and ours: 24.37M =, 36.4 / 36.5, or 36.4 / - without a measurement on the paper's data."""
-    if cell.status == 'match' and cell.ours == cell.paper:
+    if _is_ours(cell) and cell.ours == cell.paper:
         return f'{cell.paper} ='
-    return f'{cell.paper} / {cell.ours if cell.status in ("match", "differ") else "-"}'
+    return f'{cell.paper} / {cell.ours if _is_ours(cell) else "-"}'
+
+
+def _is_ours(cell: Cell) -> bool:
+    """Measured on the paper's data with weights of this package's training; the authors' weights prove the code only."""
+    return cell.status in ('match', 'differ') and AUTHORS not in cell.note

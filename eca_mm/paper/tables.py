@@ -152,6 +152,8 @@ TABLES = {
             mask_rcnn_se_r101_fpn_1x     +_SE_block  67.89M  351.84  40.7  62.5  44.3  23.9  45.2  52.8
             mask_rcnn_eca_r101_fpn_1x    +_ECA       63.17M  351.83  41.3  63.1  44.8  25.1  45.8  52.9
             """,
+            'Param. are the trained ones. They and GFLOPs are counted with the heads of MMDetection 1.x, as the paper has them: '
+            '81 classes, with a box regressor and a mask for the background.',
         ),
         _table(
             'table5',

@@ -1,5 +1,6 @@
 """Weights from files and names, and into files: tensors and plain metadata, never code."""
 
+import hashlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import torch
 from torch import Tensor
@@ -78,7 +80,11 @@ def fetch(source: str) -> Path:
     if '://' not in source:
         return path
     url = resolve_name(source)
-    path = Path(torch.hub.get_dir(), 'checkpoints', os.path.basename(urlparse(url).path))
+    parts = urlparse(url)
+    if parts.scheme == 'file' and Path(url2pathname(parts.path)).is_file():
+        return Path(url2pathname(parts.path))
+    digest = hashlib.sha256(url.encode()).hexdigest()[:8]  # many files on the web have the same last name
+    path = Path(torch.hub.get_dir(), 'checkpoints', f'{digest}-{os.path.basename(parts.path)}')
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -95,9 +95,9 @@ LAYOUTS = (
     Layout('timm', (_RESNET, r'conv1\.6\.weight|layer1\.0\.downsample\.2\.weight'), classifier='fc.'),
     Layout('torchvision', (_RESNET, r'fc\..+'), classifier='fc.'),
     Layout('torchvision', (r'features\.\d+\.conv\.0\.0\.weight',), classifier='classifier.1.'),
-    Layout('timm', (_RESNET,), classifier='fc.'),  # a plain network of timm has torchvision's keys
     Layout('backbone', (_RESNET,)),
     Layout('backbone', (r'layer\d\.\d+\.conv\.\d\.conv\.weight',)),
+    Layout('timm', (_RESNET,), classifier='fc.'),  # if told so: a plain network of timm has torchvision's keys
 )
 
 _WRAPPERS = re.compile(r'^((module|_orig_mod)\.)+')  # DataParallel's and torch.compile's
