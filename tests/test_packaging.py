@@ -47,7 +47,7 @@ def test_setup_py_knows_the_version():
 
 
 def test_wheel(tmp_path):
-    """`pip install .` from a copy: all modules, the type marker, the configs."""
+    """`pip install .` from a copy: all modules, the type marker, the configs, the page and the measured speeds."""
     if shutil.which('uv') is None:
         pytest.skip('no uv to build with')
     source = shutil.copytree(
@@ -62,6 +62,8 @@ def test_wheel(tmp_path):
     assert (tmp_path / 'site/eca_mm/py.typed').exists()
     configs = {f.relative_to(REPOSITORY) for f in (REPOSITORY / 'configs').rglob('*.py')}
     assert all((tmp_path / 'site/eca_mm/.mim' / f).is_file() for f in configs)
+    data = [f for f in (REPOSITORY / 'eca_mm/paper').rglob('*') if f.suffix in ('.html', '.css', '.js', '.csv')]
+    assert len(data) >= 4 and all((tmp_path / 'site' / f.relative_to(REPOSITORY)).is_file() for f in data)
     assert not (tmp_path / 'site/tests').exists()
 
 
