@@ -241,6 +241,7 @@ class Broken(Hook):
 
 
 class TestClassifier:
+    @pytest.mark.slow
     def test_the_unchanged_recipe(self, run_tool, refuse, imagenet_root, tmp_path):
         config, work = REPOSITORY / 'configs/imagenet/eca_resnet50.py', tmp_path / 'work'
         options = [
@@ -266,6 +267,7 @@ class TestClassifier:
         sentence = refuse('test', config, work / 'epoch_1.pth', '--data-root', imagenet_root, '--out', 'p')
         assert '--out' in sentence and 'CocoMetric' in sentence
 
+    @pytest.mark.slow
     def test_resumed_equals_uninterrupted(self, run_tool, classifier, tmp_path):
         """The same weights to the last bit, though killed (not asked) in the third epoch."""
         succeeded(run_tool('train', classifier, '--work-dir', tmp_path / 'whole'))
@@ -336,6 +338,7 @@ class TestClassifier:
 class TestCoco:
     """The paper's configs on a real piece of COCO, the training images scaled down."""
 
+    @pytest.mark.slow
     def test_train_and_test(self, run_tool, coco_root, tmp_path):
         config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
         # After one step nothing is scored above mmdet's threshold, and there is no AP of nothing.
@@ -385,6 +388,7 @@ class TestReproduce:
             'index.html', 'report.csv', 'report.json', 'report.md'
         }  # fmt: skip
 
+    @pytest.mark.slow
     def test_checkpoints_are_evaluated(self, run_tool, imagenet_root, tmp_path):
         """One that fits, one of another network, half of one: the first is measured, the others are two sentences."""
         work = tmp_path / 'work_dirs'
