@@ -3,11 +3,14 @@ import runpy
 import subprocess
 import sys
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch starts: pytest runs two processes
+from mmengine.registry import DefaultScope
+
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.datasets.shapes import draw_shapes
 
@@ -18,6 +21,12 @@ COCO_TINY = Path(os.environ.get('COCO_TINY', REPOSITORY.parent / 'shared/data/co
 def pytest_collection_modifyitems(items):
     """The long ones first, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: not item.get_closest_marker('slow'))
+
+
+@pytest.fixture(autouse=True)
+def default_scope(monkeypatch):
+    """None, whatever a Runner of an earlier test set: which tests share a process changes from run to run."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture(scope='session')

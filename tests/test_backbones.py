@@ -107,7 +107,7 @@ def test_eca_resnet_equals_timm():
 @pytest.mark.parametrize('layer', ['ECALayer', 'SELayer'])
 def test_equals_mmdet_resnet_with_our_plugin(layer):
     plugin = dict(cfg=dict(type=f'eca_mm.{layer}'), stages=(True,) * 4, position='after_conv3')
-    theirs = MMDET.build(dict(type='ResNet', depth=50, plugins=[plugin])).double()
+    theirs = MMDET.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin])).double()
     randomize(theirs).eval()
     ours = AttentionResNet(50, dict(type=layer), out_indices=(0, 1, 2, 3)).double().eval()
     ours.load_state_dict(theirs.state_dict())  # the keys are the same ones
