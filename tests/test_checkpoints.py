@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torchvision
 from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer
 
-from eca_mm.checkpoints import latest_checkpoint, load_backbone, read_checkpoint
+from eca_mm.checkpoints import AtomicBackend, latest_checkpoint, load_backbone, read_checkpoint
 from eca_mm.models import AttentionResNet, ECAResNet
 
 
@@ -137,6 +138,15 @@ def test_atomic_backend_is_registered(tmp_path):
     backend = get_file_backend(str(tmp_path), backend_args=dict(backend='eca_mm.atomic'))
     backend.put(b'x', tmp_path / 'a' / 'b')
     assert [f.read_bytes() for f in (tmp_path / 'a').iterdir()] == [b'x']
+
+
+def test_atomic_write_goes_through_links(tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path / 'file')
+    AtomicBackend().put(b'x', tmp_path / 'link')
+    assert (tmp_path / 'link').is_symlink() and (tmp_path / 'file').read_bytes() == b'x'
+    program = "from eca_mm.checkpoints import AtomicBackend; AtomicBackend().put(b'x', '/dev/stdout')"
+    run = subprocess.run([sys.executable, '-c', program], check=True, capture_output=True)
+    assert run.stdout == b'x' and Path('/dev/stdout').is_symlink()
 
 
 THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))

@@ -256,7 +256,7 @@ class TestWorkDirs:
         }
         cell = measured['table5', 'AP']
         assert (cell.paper, cell.ours, round(cell.difference, 6)) == ('35.6', '35.0', -0.6)
-        assert cell.source == f'measured before ({tmp_path / ROW / "metrics.json"}, epoch_100.pth)'
+        assert cell.source == f'measured before ({tmp_path.name}/{ROW}/metrics.json, epoch_100.pth)'
         assert result.failures == [cell]
         assert not reproduce(select_tables(['all']), only='accuracy', work_dirs=tmp_path, tolerance=0.6).failures
 
@@ -268,6 +268,16 @@ class TestWorkDirs:
         write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.388})
         found, _ = work_dir_measurements([TABLES['table4']], tmp_path)
         assert found['table4', ROW, 'AP'].raw == pytest.approx(38.8)
+
+    def test_those_with_the_package_give_way(self, tmp_path, monkeypatch):
+        monkeypatch.setattr('eca_mm.paper.reproduce.MEASURED', tmp_path / 'measured')
+        write_metrics(tmp_path / 'measured' / ROW, 5000, **{'coco/bbox_mAP': 0.390, 'coco/segm_mAP': 0.356})
+        write_metrics(tmp_path / 'work_dirs' / ROW, 5000, **{'coco/bbox_mAP': 0.388})
+        result = reproduce([TABLES['table4'], TABLES['table5']], only='accuracy', work_dirs=tmp_path / 'work_dirs')
+        assert {c.table: (c.ours, c.source) for c in result.cells if c.ours} == {
+            'table4': ('38.8', f'measured before (work_dirs/{ROW}/metrics.json, epoch_100.pth)'),
+            'table5': ('35.6', f'measured before (measured/{ROW}/metrics.json, epoch_100.pth)'),
+        }
 
     def test_another_dataset_is_no_reproduction(self, tmp_path):
         write_metrics(tmp_path / ROW, 80, **{'coco/bbox_mAP': 0.39})
@@ -320,6 +330,7 @@ class TestWorkDirs:
         for row in ('resnet50', 'resnet101', 'resnet152'):
             (tmp_path / row).mkdir(exist_ok=True)
         torch.save({}, tmp_path / 'resnet50/epoch_100.pth')
+        os.utime(tmp_path / 'resnet50/epoch_100.pth', (0, 0))  # older than the metrics
         torch.save({}, tmp_path / 'resnet101/epoch_100.pth')
         (tmp_path / 'resnet152/epoch_3.pth').write_bytes(b'PK')
         calls = []
@@ -331,7 +342,7 @@ class TestWorkDirs:
         found, problems = work_dir_measurements([TABLES['table2']], tmp_path, evaluate)
         assert calls == [('resnet101.py', 'epoch_100.pth')]
         assert found['table2', 'imagenet/resnet101', 'Top-1'] == Measurement(
-            76.83, '76.83', f'measured now ({tmp_path / "resnet101/metrics.json"}, unknown weights)'
+            76.83, '76.83', f'measured now ({tmp_path.name}/resnet101/metrics.json, unknown weights)'
         )
         assert len(problems) == 1 and 'imagenet/resnet152: no checkpoint in' in problems[0]
 

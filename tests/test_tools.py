@@ -434,6 +434,7 @@ class TestReproduce:
         (['table4', '--predictions', 'x=y.json'], ['--ann-file']),
         (['table4', '--data-root', 'x'], ['--run']),
         (['table4', '--report', '/dev/null/x'], ['cannot write /dev/null/x/report.md']),
+        (['all', '--write-index', '--work-dirs', 'nowhere'], ['measured/NAME/']),
         (['table4', '--json', '/dev/null/x'], ['cannot write /dev/null/x']),
     ])  # fmt: skip
     def test_wrong_options(self, refuse, arguments, parts):

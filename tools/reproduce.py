@@ -17,7 +17,7 @@ from eca_mm.engine import evaluate, load_config
 from eca_mm.engine.cli import run_tool
 from eca_mm.paper.index import index_files
 from eca_mm.paper.report import render_json, render_text, write_file, write_report
-from eca_mm.paper.reproduce import ONLY, environment, reproduce, select_tables
+from eca_mm.paper.reproduce import MEASURED, ONLY, environment, reproduce, select_tables
 
 
 def evaluate_row(config: Path, checkpoint: Path, work_dir: Path, *, data_root: str | None) -> None:
@@ -50,6 +50,10 @@ def main() -> None:
     a = p.parse_args()
     if a.data_root and not a.run:
         p.error('--data-root is for --run')
+    if a.write_index and (a.work_dirs or a.predictions):
+        p.error(
+            f'--write-index takes the accuracies that come with the package: first copy metrics.json to {MEASURED}/NAME/'
+        )
     result = reproduce(
         select_tables(a.tables),
         only=a.only,

@@ -13,7 +13,10 @@ class AtomicBackend(LocalBackend):
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        target = Path(filepath)
+        if Path(filepath).parent == Path('/dev'):  # /dev/stdout: nothing to be renamed
+            Path(filepath).write_bytes(obj)
+            return
+        target = Path(filepath).resolve()  # of a link, the file
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f'.{target.name}.tmp')  # one writer; what a kill leaves is written over
         try:

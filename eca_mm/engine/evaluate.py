@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from eca_mm.checkpoints import use_safe_loading
+from eca_mm.checkpoints import AtomicBackend, use_safe_loading
 from eca_mm.engine.distributed import init_distributed
 from eca_mm.engine.files import check_data
 from eca_mm.engine.runner import build_runner, building
@@ -46,8 +46,8 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
     metrics = runner.test()
     if is_main_process():
         result = dict(config=cfg.filename, checkpoint=str(checkpoint), images=len(runner.test_dataloader.dataset))
-        file = Path(cfg.work_dir) / 'metrics.json'
-        file.write_text(json.dumps(dict(result, metrics=metrics), indent=2) + '\n')
+        text = json.dumps(dict(result, metrics=metrics), indent=2) + '\n'
+        AtomicBackend().put(text.encode(), Path(cfg.work_dir) / 'metrics.json')
     return metrics
 
 

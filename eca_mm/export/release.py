@@ -17,17 +17,10 @@ from eca_mm.checkpoints import read_checkpoint
 from eca_mm.engine.runner import weights_of
 from eca_mm.export.artefact import check_free, put
 from eca_mm.export.graph import config_name, load_model
-from eca_mm.paper.accuracy import WHOLE
+from eca_mm.paper.benchmarks import BENCHMARKS
 from eca_mm.version import __version__
 
 _DATASETS = {'CocoDataset': 'COCO', 'ImageNet': 'ImageNet-1k', 'ShapesDataset': 'shapes'}
-# mmengine's name of a metric -> OpenMMLab's task and metric, and what makes a per cent of it.
-_METRICS = {
-    'coco/bbox_mAP': ('Object Detection', 'box AP', 100),
-    'coco/segm_mAP': ('Instance Segmentation', 'mask AP', 100),
-    'accuracy/top1': ('Image Classification', 'Top 1 Accuracy', 1),
-    'accuracy/top5': ('Image Classification', 'Top 5 Accuracy', 1),
-}
 _KEPT = ('epoch', 'iter', 'time', 'seed', 'dataset_meta', 'mmengine_version', 'mmdet_version', 'mmpretrain_version')
 
 
@@ -154,12 +147,16 @@ def _results(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
         return [], f'no results: {file} has those of {of}'
     if file.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns:
         return [], f'no results: {file} is older than the checkpoint'
-    results: dict[str, dict[str, Any]] = {}
-    for name, (task, metric, scale) in _METRICS.items():
-        if name in metrics:
-            dataset = _dataset(cfg, 'test_dataloader')
-            if dataset in ('COCO', 'ImageNet-1k') and images != WHOLE[name.split('/')[0]][1]:
-                dataset = f'{images} images of {dataset}'
-            result = results.setdefault(task, {'Task': task, 'Dataset': dataset, 'Metrics': {}})
-            result['Metrics'][metric] = round(metrics[name] * scale, 2)
-    return list(results.values()), ''
+    dataset = _dataset(cfg, 'test_dataloader')
+    results = []
+    for benchmark in BENCHMARKS.values():
+        found = {
+            m.index: round(metrics[m.name] * benchmark.percent, 2)
+            for m in benchmark.metrics
+            if m.index and m.name in metrics
+        }
+        if found:
+            part = dataset == benchmark.dataset and images != benchmark.images
+            named = f'{images} images of {dataset}' if part else dataset
+            results.append({'Task': benchmark.task, 'Dataset': named, 'Metrics': found})
+    return results, ''

@@ -9,17 +9,14 @@ from typing import Any
 
 from eca_mm.analysis.coco import score
 from eca_mm.checkpoints import latest_checkpoint
+from eca_mm.paper.benchmarks import BENCHMARKS, Benchmark, benchmark_of
 from eca_mm.paper.cells import CONFIGS, Measurement, max_epochs
 from eca_mm.paper.tables import TABLES, Table
 
 Place = tuple[str, str, str]  # table, row, column
 Evaluate = Callable[[Path, Path, Path], object]  # config, checkpoint and work directory -> metrics.json in the latter
 
-_COCO = {'AP': 'mAP', 'AP50': 'mAP_50', 'AP75': 'mAP_75', 'APS': 'mAP_s', 'APM': 'mAP_m', 'APL': 'mAP_l'}
 AUTHORS = "the authors' weights, tested with configs/legacy"
-TABLE_OF = {'bbox': 'table4', 'segm': 'table5'}  # by kind of prediction
-# The sets that the paper reports on, known by their size: for COCO and for ImageNet.
-WHOLE = {'coco': ('COCO val2017', 5000), 'accuracy': ('ImageNet val', 50_000)}
 
 
 def work_dir_measurements(
@@ -87,33 +84,28 @@ def _read(tables: Iterable[Table], config: str, tested: str, file: Path, when: s
     epoch, last = re.fullmatch(r'epoch_(\d+)\.pth', checkpoint), max_epochs(tested)
     if epoch and last is not None and int(epoch[1]) < last:
         notes.append(f'after {epoch[1]} of {last} epochs')
-    source = f'{when} ({file}, {checkpoint})'
+    source = f'{when} ({Path(*file.parts[-3:])}, {checkpoint})'
     found = {}
-    for table in tables:
-        for column in next((row.printed for row in table.rows if row.config == config), {}):
-            name, scale = _metric(table.name, column)
-            if metrics.get(name, -1) >= 0:  # COCO has -1 where there is nothing to detect
-                found[table.name, config, column] = _measurement(
-                    metrics[name] * scale, name, images, source, column, notes
-                )
+    for table in (t for t in tables if config in (row.config for row in t.rows)):
+        benchmark = benchmark_of(table.name)
+        for metric in (m for m in benchmark.metrics if m.column in table.columns):
+            if metrics.get(metric.name, -1) >= 0:  # COCO has -1 where there is nothing to detect
+                value = metrics[metric.name] * benchmark.percent
+                found[table.name, config, metric.column] = _measurement(benchmark, value, images, source, notes)
     return found
 
 
-def _metric(table: str, column: str) -> tuple[str, float]:
-    """mmengine's name for a column, and what makes a per cent of it."""
-    kind = {table: kind for kind, table in TABLE_OF.items()}.get(table)
-    if kind is not None:
-        return f'coco/{kind}_{_COCO.get(column)}', 100
-    return f'accuracy/{column.lower().replace("-", "")}', 1
-
-
 def _measurement(
-    value: float, name: str, images: int, source: str, column: str, notes: Iterable[str] = ()
+    benchmark: Benchmark, value: float, images: int, source: str, notes: Iterable[str] = ()
 ) -> Measurement:
-    """Comparable if it is on the paper's dataset and after the whole training."""
-    dataset, size = WHOLE[name.split('/')[0]]
-    text = f'{value:.1f}' if column.startswith('AP') else f'{value:.2f}'
-    remarks = [*notes, *([] if images == size else [f'on {images} images, not on the {size} of {dataset}'])]
+    """Comparable if it is on the paper's images and after the whole training."""
+    text = f'{value:.{benchmark.digits}f}'
+    other = (
+        []
+        if images == benchmark.images
+        else [f'on {images} images, not on the {benchmark.images} of {benchmark.split}']
+    )
+    remarks = [*notes, *other]
     return Measurement(value, text, source, '; '.join(remarks), comparable=set(remarks) <= {AUTHORS})
 
 
@@ -136,14 +128,14 @@ def prediction_measurements(
         try:
             row, file = _assignment(text)
             kind, numbers = score(file, ann_file, backend)
-            table = TABLES[TABLE_OF[kind]]
+            benchmark = BENCHMARKS[kind]
+            table = TABLES[benchmark.tables[0]]
             if row not in (r.config for r in table.rows):
                 raise ValueError(f'{file} holds masks, and {row} is not a row of {table.name}')
             images = len(json.loads(Path(ann_file).read_bytes())['images'])
-            for column in (c for c in _COCO if numbers[c] >= 0):
-                found[table.name, row, column] = _measurement(
-                    100 * numbers[column], 'coco/', images, f'measured now ({file})', column
-                )
+            for column in (m.column for m in benchmark.metrics if numbers[m.column] >= 0):
+                value = numbers[column] * benchmark.percent
+                found[table.name, row, column] = _measurement(benchmark, value, images, f'measured now ({file})')
         except (ValueError, OSError) as error:
             problems.append(f'--predictions {text}: {error}')
     return found, problems

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from eca_mm.engine import load_config
+from eca_mm.paper.benchmarks import BENCHMARKS
 from eca_mm.paper.tables import Row, Table
 
 Status = Literal['match', 'differ', 'measured', 'not comparable', 'not measured']
 
 CONFIGS = Path(__file__).parents[1] / '.mim/configs'
 COMPLEXITY = ('Param.', 'FLOPs', 'GFLOPs')
-ACCURACY = ('AP', 'AP50', 'AP75', 'APS', 'APM', 'APL', 'Top-1', 'Top-5')  # in percent
+ACCURACY = tuple(dict.fromkeys(metric.column for b in BENCHMARKS.values() for metric in b.metrics))  # in percent
 SPEED = ('Training', 'Inference')  # images per second, compared as ratios to the first row of the group
 
 

@@ -1,6 +1,6 @@
 """OpenMMLab's model index and the README's table of results, generated: no number is typed twice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from eca_mm.engine import load_config
 from eca_mm.paper.accuracy import AUTHORS
+from eca_mm.paper.benchmarks import benchmark_of
 from eca_mm.paper.cells import COMPLEXITY, CONFIGS, Cell
 from eca_mm.paper.complexity import HONEST
 from eca_mm.paper.tables import TABLES, Row
@@ -17,12 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 INDEX = 'eca_mm/.mim/model-index.yml'
 MARKS = ('<!-- results: written by tools/reproduce.py all --write-index -->', '<!-- end of results -->')
 _HEADER = '# Written by `tools/reproduce.py all --write-index`. FLOPs are multiply-adds, as usual in OpenMMLab.\n'
-# Table -> task, dataset, its metrics by column.
-_TASKS = {
-    'table2': ('Image Classification', 'ImageNet-1k', {'Top-1': 'Top 1 Accuracy', 'Top-5': 'Top 5 Accuracy'}),
-    'table4': ('Object Detection', 'COCO', {'AP': 'box AP'}),
-    'table5': ('Instance Segmentation', 'COCO', {'AP': 'mask AP'}),
-}
+_TABLES = ('table2', 'table4', 'table5')  # the others have rows of these, or numbers that nobody looks up
 _COLLECTION = {
     'Name': 'ECA-Net',
     'Metadata': {'Architecture': ['ResNet', 'MobileNetV2', 'Efficient Channel Attention']},
@@ -90,7 +86,7 @@ def _model(row: Row, cells: Sequence[Cell]) -> dict[str, Any]:
             'Parameters': raw['Parameters'],
             'FLOPs': raw['GMACs'],
             'Printed in the paper': {
-                metric: float(c.paper or 'nan') for c in mine for metric in [_metric(c)] if metric is not None
+                name: float(c.paper or 'nan') for table in _TABLES for name, c in _indexed(table, mine).items()
             },
         },
     }
@@ -98,16 +94,19 @@ def _model(row: Row, cells: Sequence[Cell]) -> dict[str, Any]:
     return {**model, 'Results': results} if results else model
 
 
-def _metric(cell: Cell) -> str | None:
-    return _TASKS[cell.table][2].get(cell.column) if cell.table in _TASKS else None
+def _indexed(table: str, cells: Iterable[Cell]) -> dict[str, Cell]:
+    """The accuracies of one row in a table, by their names in the index."""
+    of_table = {c.column: c for c in cells if c.table == table}
+    metrics = (m for m in benchmark_of(table).metrics if m.index is not None and m.column in of_table)
+    return {str(m.index): of_table[m.column] for m in metrics}
 
 
 def _results(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
-    for table, (task, dataset, _) in _TASKS.items():
-        measured = [c for c in cells if c.table == table and _is_ours(c)]
-        metrics = {metric: c.raw for c in measured for metric in [_metric(c)] if metric is not None}
+    for table in _TABLES:
+        benchmark = benchmark_of(table)
+        metrics = {name: c.raw for name, c in _indexed(table, cells).items() if _is_ours(c)}
         if metrics:
-            yield {'Task': task, 'Dataset': dataset, 'Metrics': metrics}
+            yield {'Task': benchmark.task, 'Dataset': benchmark.dataset, 'Metrics': metrics}
 
 
 def _readme(text: str, cells: Sequence[Cell], rows: Sequence[Row]) -> str:
@@ -125,7 +124,7 @@ def _readme(text: str, cells: Sequence[Cell], rows: Sequence[Row]) -> str:
 
 
 def _results_table(rows: Sequence[Row], tables: tuple[str, ...], cells: Sequence[Cell]) -> Iterator[str]:
-    metrics = [(table, column, name) for table in tables for column, name in _TASKS[table][2].items()]
+    metrics = [(table, m.column, m.index) for table in tables for m in benchmark_of(table).metrics if m.index]
     counts = [column for column in COMPLEXITY if column in TABLES[tables[0]].columns]
     names = ('config', 'parameters', 'GMACs', *counts, *(name for _, _, name in metrics))
     yield from ('', f'| {" | ".join(names)} |', f'|---|{"--:|" * (len(names) - 1)}')

@@ -18,7 +18,9 @@ from eca_mm.paper.speed import speed_measurements
 from eca_mm.paper.tables import TABLES, Table
 
 ONLY = {'complexity': (*COMPLEXITY, *HONEST), 'accuracy': ACCURACY, 'speed': SPEED}
-MEASURED = Path(__file__).parent / 'measured'  # speeds that come with the package
+MEASURED = (
+    Path(__file__).parent / 'measured'
+)  # comes with the package: CSVs of speeds, a metrics.json in a folder per row
 
 
 @dataclass
@@ -70,7 +72,7 @@ def reproduce(
     Args:
         tables: From :func:`select_tables`.
         only: 'complexity', 'accuracy' or 'speed'; all three by default.
-        work_dirs: Folder with one work directory per row.
+        work_dirs: Folder with one work directory per row; they go before the metrics that come with the package.
         evaluate: Evaluates a row's checkpoint; rows without metrics stay unmeasured without it.
         predictions: ``row=file`` pairs of COCO result files, scored against ``ann_file`` by ``backend``.
         speed: CSV files of `tools/benchmark.py`; by default those that come with the package.
@@ -88,6 +90,7 @@ def reproduce(
     if only in (None, 'speed'):
         measurements |= speed_measurements(sorted(MEASURED.glob('*.csv')) if speed is None else speed)
     if only in (None, 'accuracy'):
+        measurements |= work_dir_measurements(tables, MEASURED)[0]
         if work_dirs is not None:
             found, unread = work_dir_measurements(tables, work_dirs, evaluate)
             measurements |= found

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from eca_mm.checkpoints.writing import AtomicBackend
 from eca_mm.paper.cells import Cell
 from eca_mm.paper.report.html import render_html
 from eca_mm.paper.report.text import render_csv, render_json, render_markdown, render_text
@@ -31,14 +32,13 @@ def write_report(cells: Sequence[Cell], folder: Path, environment: Mapping[str, 
 
 
 def write_file(file: Path, text: str) -> Path:
-    """Writes a text and a final newline, in a folder that is created if it does not exist; returns the path.
+    """Writes a text and a final newline, whole or not at all, into a folder that is made; returns the path.
 
     Raises:
         OSError: If that cannot be done.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f'{text}\n', encoding='utf-8')
+        AtomicBackend().put(f'{text}\n'.encode(), file)
     except OSError as error:
         raise OSError(f'cannot write {file}: {error.strerror}; name another place') from None
     return file
