@@ -4,7 +4,11 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -499,9 +503,31 @@ class TestFile:
 
     def test_urls_with_the_same_last_name(self, src, tmp_path, monkeypatch):
         monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
-        monkeypatch.setattr('torch.hub.download_url_to_file', lambda url, file: Path(file).write_text(url))
+        monkeypatch.setattr('torch.hub.download_url_to_file', lambda url, file, _: Path(file).write_text(url))
         files = {fetch(f'https://somewhere/{name}/model.pth') for name in ('a', 'b', 'a')}
         assert sorted(f.read_text() for f in files) == [f'https://somewhere/{name}/model.pth' for name in 'ab']
+
+    def test_downloads_are_what_their_names_promise(self, src, tmp_path, monkeypatch):
+        monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+        sha = hashlib.sha256(Path(src).read_bytes()).hexdigest()
+        (tmp_path / 'www').mkdir()
+        for name in ('a.pth', f'a-{sha[:8]}.pth', 'a-0123456789abcdef.pth', 'a-20200130.pth', 'deadbeef.pth'):
+            shutil.copy(src, tmp_path / 'www' / name)
+        with ThreadingHTTPServer(
+            ('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / 'www')
+        ) as server:
+            threading.Thread(target=server.serve_forever).start()
+            url = f'http://127.0.0.1:{server.server_port}'
+            for name in ('a.pth', f'a-{sha[:8]}.pth', 'a-20200130.pth', 'deadbeef.pth'):
+                assert fetch(f'{url}/{name}').read_bytes() == Path(src).read_bytes()
+            for name, reason in (
+                ('a-0123456789abcdef.pth', f'expected "0123456789abcdef", got "{sha}"'),
+                ('b.pth', '404'),
+            ):
+                with pytest.raises(ValueError, match=f'{name} cannot be downloaded: .*{reason}'):
+                    fetch(f'{url}/{name}')
+            server.shutdown()
+        assert len(list((tmp_path / 'home').rglob('*.*'))) == 4
 
     def test_bare_backbones_are_told_from_timm(self):
         assert find_layout(ECAResNet(18).state_dict()).source == 'backbone'

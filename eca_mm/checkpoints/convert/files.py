@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,9 +71,12 @@ def read_weights(source: str) -> Weights:
 def fetch(source: str) -> Path:
     """The local file of a path, a URL, or a name.
 
+    A download whose name ends in digits of its sha256, as those of torchvision, timm and OpenMMLab do, is held to them:
+    ``resnet50-0676ba61.pth``.
+
     Raises:
         FileNotFoundError: For a known file that is not there.
-        ValueError: For a URL that cannot be had, or an unknown name with ``://``.
+        ValueError: For a URL that cannot be had or gives another file, or an unknown name with ``://``.
     """
     path = Path(source).expanduser()
     if source in KNOWN and not path.is_file():
@@ -87,9 +91,10 @@ def fetch(source: str) -> Path:
     path = Path(torch.hub.get_dir(), 'checkpoints', f'{digest}-{os.path.basename(parts.path)}')
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
+        promised = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', os.path.basename(parts.path))  # not a date
         try:
-            torch.hub.download_url_to_file(url, str(path))
-        except (URLError, OSError) as error:
+            torch.hub.download_url_to_file(url, str(path), promised and promised[1])
+        except (URLError, OSError, RuntimeError) as error:  # RuntimeError: another sha256
             raise ValueError(f'{source} cannot be downloaded: {error}') from error
     return path
 
