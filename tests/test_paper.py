@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import nn
 
-from eca_mm.analysis.coco import NAMES, score
+from eca_mm.analysis.coco import BACKENDS, NAMES, score
 from eca_mm.analysis.complexity import MMCV, THOP, count_modules, count_operators, parameters
 from eca_mm.models import AttentionResNet, ECALayer, ECAResNet
 from eca_mm.paper import TABLES, Measurement, compare
@@ -26,7 +26,7 @@ from eca_mm.paper.accuracy import AUTHORS, prediction_measurements, work_dir_mea
 from eca_mm.paper.cells import CONFIGS
 from eca_mm.paper.complexity import EXPLAINED, build, complexity_measurements
 from eca_mm.paper.index import index_files
-from eca_mm.paper.reproduce import reproduce, select_tables
+from eca_mm.paper.reproduce import MEASURED, reproduce, select_tables
 from tests.conftest import REPOSITORY
 
 PAPER = REPOSITORY.parent / 'shared/paper/eca-net.txt'
@@ -35,15 +35,30 @@ ROW = 'mask_rcnn_eca_r50_fpn_1x'
 
 class TestTables:
     @pytest.mark.skipif(not PAPER.is_file(), reason=f'no text of the paper at {PAPER}')
-    @pytest.mark.parametrize('name', ['table1', 'table2', 'table4', 'table5'])
-    def test_numbers_are_the_paper_s(self, name):
-        """Each row has a line of the text that ends in all its numbers, in order."""
-        lines = [line.replace(' M\t', 'M\t').split('\t') for line in PAPER.read_text().splitlines()]
-        for row in TABLES[name].rows:
+    @pytest.mark.parametrize(('name', 'head'), [
+        ('table1', 'Methods\tAttention'), ('table2', 'Method\tBackbone'),
+        ('table4', 'Methods\tDetectors'), ('table5', 'Methods\tAP'),
+    ])  # fmt: skip
+    def test_numbers_are_the_paper_s(self, name, head):
+        """Line by line below the table's heading in the text: the method's name, and all the numbers at the end."""
+        lines = PAPER.read_text().replace(' M\t', 'M\t').splitlines()
+        (start,) = (i for i, line in enumerate(lines) if line.startswith(head))
+        rows = TABLES[name].rows
+        for row, line in zip(rows, lines[start + 1 : start + 1 + len(rows)], strict=True):
             units = [' FPS' if column in ('Training', 'Inference') else '' for column in row.printed]
             wanted = [f'{n}{u}' if n else 'N/A' for n, u in zip(row.printed.values(), units, strict=True)]
-            start = 1 if name == 'table1' else 0  # its parameters are formulas
-            assert any(line[-len(wanted[start:]) :] == wanted[start:] for line in lines), row
+            method, *found = line.split('\t')
+            assert re.sub(r'[$^ ]', '', method).startswith(row.method.replace(' ', '')), (row, line)
+            if name == 'table1':  # a formula
+                found[1] = re.sub(r'[${}()]', '', found[1]).replace('\\times', '*').replace(' ', '')
+                found[1] = {'kC': 'k*C', 'k=3': 'k'}.get(found[1], found[1])
+            assert found[-len(wanted) :] == wanted
+        assert '\t' not in lines[start + 1 + len(rows)]
+
+    @pytest.mark.skipif(not PAPER.is_file(), reason=f'no text of the paper at {PAPER}')
+    def test_table_3_is_the_paper_s(self):
+        text = PAPER.read_text().partition('Table 3: ')[2].partition('Top-5\n')[2]
+        assert [r.printed['Top-5'] for r in TABLES['table3'].rows] == re.findall(r'(\d\d\.\d\d)$', text[:60], re.M)
 
     def test_columns_of_the_same_experiment_agree(self):
         for config, top5 in [(r.config, r.printed['Top-5']) for r in TABLES['table3'].rows]:
@@ -181,14 +196,56 @@ class TestScore:
         with pytest.raises(ValueError, match=rf'p\.json.*{sentence}'):
             score(tmp_path / 'p.json', predictions[1])
 
+    @pytest.mark.parametrize('backend', BACKENDS)
+    def test_masks_in_every_code(self, predictions, tmp_path, backend):
+        """Polygons and uncompressed run lengths score as pycocotools' own encoding of them."""
+        ann_file = predictions[1]
+        truth = COCO(str(ann_file))
+        found = {'polygons': [], 'lists': [], 'compressed': []}
+        for a in (a for a in truth.anns.values() if isinstance(a['segmentation'], list)):
+            mask = truth.annToMask(a).T.ravel()
+            edges = np.flatnonzero(np.diff(mask, prepend=0, append=1 - mask[-1]))
+            code = truth.annToRLE(a)
+            codes = {
+                'polygons': a['segmentation'],
+                'lists': dict(size=code['size'], counts=np.diff(edges, prepend=0).tolist()),
+                'compressed': dict(code, counts=code['counts'].decode()),
+            }
+            for kind, segmentation in codes.items():
+                found[kind].append(
+                    dict(image_id=a['image_id'], category_id=a['category_id'], score=0.5, segmentation=segmentation)
+                )
+        scores = []
+        for kind, masks in found.items():
+            (tmp_path / f'{kind}.json').write_text(json.dumps(masks))
+            scores.append(score(tmp_path / f'{kind}.json', ann_file, backend))
+        assert scores[0] == scores[1] == scores[2] and scores[0][0] == 'segm' and scores[0][1]['AP'] > 0.5
+
+    @pytest.mark.parametrize('backend', BACKENDS)
+    @pytest.mark.parametrize(('segmentation', 'sentence'), [
+        (5, 'TypeError'),
+        (dict(size=[2, 2], counts='04'), r'has size \[2, 2\], not that of the image'),
+        (dict(size=[2, 2]), 'counts'),
+    ])  # fmt: skip
+    def test_refuses_masks(self, predictions, tmp_path, backend, segmentation, sentence):
+        folder, ann_file = predictions
+        found = json.loads((folder / 'p.segm.json').read_text())
+        (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], segmentation=segmentation)]))
+        with pytest.raises(ValueError, match=rf'p\.json cannot be scored by {backend}.*{sentence}') as error:
+            score(tmp_path / 'p.json', ann_file, backend)
+        assert '\n' not in str(error.value)
+
+    @pytest.mark.parametrize('part', ['{"images": 5', '{"images": [{}]', '{"images": []', '{"images": [{"id": 1}]'])
+    def test_refuses_annotations(self, predictions, tmp_path, part):
+        (tmp_path / 'a.json').write_text(f'{part}, "annotations": [{{"id": 1}}], "categories": []}}')
+        with pytest.raises(ValueError, match=r'a\.json'):
+            score(predictions[0] / 'p.bbox.json', tmp_path / 'a.json')
+
     def test_refuses_the_rest(self, predictions, tmp_path):
         folder, ann_file = predictions
         found = json.loads((folder / 'p.bbox.json').read_text())
         (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], category_id=99)]))
         with pytest.raises(ValueError, match='category_id 99'):
-            score(tmp_path / 'p.json', ann_file)
-        (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], segmentation=5)]))
-        with pytest.raises(ValueError, match=r'p\.json cannot be scored by pycocotools'):
             score(tmp_path / 'p.json', ann_file)
         with pytest.raises(ValueError, match='not COCO annotations'):
             score(tmp_path / 'p.json', folder / 'p.bbox.json')
@@ -202,7 +259,7 @@ class TestPredictions:
     def test_boxes_and_masks_find_their_tables(self, predictions):
         folder, ann_file = predictions
         found, problems = prediction_measurements(
-            [f'{ROW}={folder}/p.bbox.json', f'{ROW}={folder}/p.segm.json'], ann_file
+            TABLES.values(), [f'{ROW}={folder}/p.bbox.json', f'{ROW}={folder}/p.segm.json'], ann_file
         )
         assert not problems
         expected = scores_of_pycocotools(ann_file, folder / 'p.segm.json', 'segm')
@@ -217,11 +274,12 @@ class TestPredictions:
         ('mask_rcnn_ecar50_fpn_1x=p.bbox.json', "did you mean 'mask_rcnn_eca_r50_fpn_1x'"),
         ('faster_rcnn_r50_fpn_1x=p.segm.json', 'not a row of table5'),
         (f'{ROW}=x.json', 'not found: x.json'),
+        (f'{ROW}=p.bbox.json', 'is for table4, which is not asked for'),
     ])  # fmt: skip
     def test_one_wrong_file_leaves_the_others(self, predictions, monkeypatch, text, sentence):
         folder, ann_file = predictions
         monkeypatch.chdir(folder)
-        found, (problem,) = prediction_measurements([text, f'{ROW}=p.segm.json'], ann_file)
+        found, (problem,) = prediction_measurements([TABLES['table5']], [text, f'{ROW}=p.segm.json'], ann_file)
         assert sentence in problem and ('table5', ROW, 'AP') in found
 
     @pytest.mark.parametrize(('options', 'sentence'), [
@@ -229,10 +287,17 @@ class TestPredictions:
         (dict(ann_file='a.json'), 'there are none'),
         (dict(evaluate=print), 'needs --work-dirs'),
         (dict(only='complexity', work_dirs='work_dirs'), 'leaves out the accuracies'),
+        (dict(only='accuracy', speed=[]), 'leaves out the speeds'),
+        (dict(tolerance=float('nan')), 'got nan'),
+        (dict(tolerance=-1), 'got -1'),
     ])  # fmt: skip
     def test_options_that_would_do_nothing(self, options, sentence):
         with pytest.raises(ValueError, match=sentence):
             reproduce([TABLES['table4']], **options)
+
+    def test_a_wrong_benchmark_leaves_the_others(self, tmp_path):
+        result = reproduce([TABLES['table2']], only='speed', speed=[tmp_path / 'x.csv', *MEASURED.glob('*.csv')])
+        assert ['x.csv' in p for p in result.problems] == [True] and any(c.ours for c in result.cells)
 
 
 def write_metrics(folder, images, checkpoint='a/epoch_100.pth', **metrics):
@@ -297,6 +362,44 @@ class TestWorkDirs:
         cell = next(c for c in reproduce([TABLES['table4']], only='accuracy', work_dirs=tmp_path).cells if c.ours)
         assert (cell.status, cell.note) == ('not comparable', 'after 3 of 12 epochs')
 
+    @pytest.mark.parametrize(('facts', 'status', 'note'), [
+        (dict(checkpoint='best_coco_bbox_mAP_epoch_3.pth'), 'not comparable', 'after 3 of 12 epochs'),
+        (dict(checkpoint='best_coco_bbox_mAP_epoch_12.pth'), 'match', ''),
+        (dict(checkpoint='mine.pth'), 'not comparable', 'after an unknown number of epochs'),
+        (dict(checkpoint='mine.pth', epoch=12), 'match', ''),
+        (dict(checkpoint='epoch_12.pth', epoch=11), 'not comparable', 'after 11 of 12 epochs'),
+        (dict(checkpoint='mine.pth', source='authors'), 'match', AUTHORS),
+        (dict(checkpoint='mine.pth', source='timm'), 'not comparable', 'weights of timm'),
+    ])  # fmt: skip
+    def test_which_weights_they_are(self, tmp_path, facts, status, note):
+        (tmp_path / ROW).mkdir()
+        (tmp_path / ROW / 'metrics.json').write_text(
+            json.dumps(dict(images=5000, metrics={'coco/bbox_mAP': 0.390}, **facts))
+        )
+        cell = next(c for c in reproduce([TABLES['table4']], only='accuracy', work_dirs=tmp_path).cells if c.ours)
+        assert (cell.status, cell.note) == (status, note)
+
+    @pytest.mark.parametrize(('metrics', 'sentence'), [
+        ('{}', 'has none of the metrics of the tables'),
+        ('{"acc/top1": 78.4}', 'has none of the metrics of the tables'),
+        ('{"accuracy/top1": NaN}', 'accuracy/top1 is nan, which is no accuracy'),
+        ('{"accuracy/top1": Infinity}', 'is inf'),
+        ('{"accuracy/top1": 7748}', 'is 7748'),
+        ('{"accuracy/top1": -7}', 'is -7'),
+        ('{}, "images": 1e400', 'is not what tools/test.py writes'),
+    ])  # fmt: skip
+    def test_no_numbers(self, tmp_path, metrics, sentence):
+        (tmp_path / 'resnet50').mkdir()
+        (tmp_path / 'resnet50/metrics.json').write_text(
+            f'{{"images": 50000, "checkpoint": "epoch_100.pth", "metrics": {metrics}}}'
+        )
+        result = reproduce([TABLES['table2']], only='accuracy', work_dirs=tmp_path)
+        assert not any(c.ours for c in result.cells) and [sentence in p for p in result.problems] == [True]
+
+    def test_nothing_at_all(self, tmp_path):
+        (problem,) = reproduce([TABLES['table2']], only='accuracy', work_dirs=tmp_path).problems
+        assert problem == f'{tmp_path} has no metrics.json of a row'
+
     def test_coco_s_minus_one_is_no_number(self, tmp_path):
         write_metrics(tmp_path / ROW, 5000, **{'coco/bbox_mAP': 0.39, 'coco/bbox_mAP_s': -1})
         found, _ = work_dir_measurements([TABLES['table4']], tmp_path)
@@ -327,8 +430,9 @@ class TestWorkDirs:
 
     def test_evaluates_what_has_no_metrics(self, tmp_path):
         write_metrics(tmp_path / 'resnet50', 50000, **{'accuracy/top1': 75.0})
-        for row in ('resnet50', 'resnet101', 'resnet152'):
+        for row in ('resnet50', 'resnet101', 'resnet152', 'se_resnet50'):
             (tmp_path / row).mkdir(exist_ok=True)
+        torch.save({}, tmp_path / 'se_resnet50/epoch_100.pth')
         torch.save({}, tmp_path / 'resnet50/epoch_100.pth')
         os.utime(tmp_path / 'resnet50/epoch_100.pth', (0, 0))  # older than the metrics
         torch.save({}, tmp_path / 'resnet101/epoch_100.pth')
@@ -337,14 +441,18 @@ class TestWorkDirs:
 
         def evaluate(config, checkpoint, work_dir):
             calls.append((config.name, checkpoint.name))
-            (work_dir / 'metrics.json').write_text(json.dumps(dict(images=50000, metrics={'accuracy/top1': 76.83})))
+            if config.name == 'se_resnet50.py':
+                raise RuntimeError('DataLoader worker\nis killed')
+            metrics = {'accuracy/top1': 76.83}
+            (work_dir / 'metrics.json').write_text(json.dumps(dict(images=50000, metrics=metrics, epoch=100)))
 
         found, problems = work_dir_measurements([TABLES['table2']], tmp_path, evaluate)
-        assert calls == [('resnet101.py', 'epoch_100.pth')]
+        assert calls == [('se_resnet50.py', 'epoch_100.pth'), ('resnet101.py', 'epoch_100.pth')]
         assert found['table2', 'imagenet/resnet101', 'Top-1'] == Measurement(
             76.83, '76.83', f'measured now ({tmp_path.name}/resnet101/metrics.json, unknown weights)'
         )
-        assert len(problems) == 1 and 'imagenet/resnet152: no checkpoint in' in problems[0]
+        assert len(problems) == 2 and 'imagenet/resnet152: no checkpoint in' in problems[1]
+        assert problems[0] == 'imagenet/se_resnet50: RuntimeError: DataLoader worker is killed'
 
 
 class TestIndex:

@@ -78,7 +78,7 @@ def main() -> None:
     if a.check:
         compared = [c for c in result.cells if c.status in ('match', 'differ')]
         print(f'checked: {len(compared)} numbers, {len(result.failures)} off')
-    if result.problems or (a.check and result.failures):
+    if result.problems or (a.check and (result.failures or not compared)):
         sys.exit(1)
 
 

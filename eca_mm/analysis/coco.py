@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
 
     Args:
         predictions: JSON list of ``{"image_id", "category_id", "bbox": [x, y, w, h], "score"}``, or with
-            ``"segmentation"`` (run-length encoded, or polygons) instead of or beside the box. Pixels.
+            ``"segmentation"`` (run-length encoded, compressed or not, or polygons) instead of or beside the box. Pixels.
         ann_file: COCO annotations.
         backend: 'pycocotools', or 'faster-coco-eval', which is optional.
 
@@ -34,20 +34,37 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
     truth = _read(ann_file)
     if not isinstance(truth, dict) or not {'images', 'annotations', 'categories'} <= truth.keys():
         raise ValueError(f'{ann_file} is not COCO annotations: it needs images, annotations and categories')
-    found = _read(predictions)
-    kind = _check(found, truth, predictions, ann_file)
-    if kind == 'segm':  # pycocotools would take the areas from the boxes
-        found = [{k: v for k, v in p.items() if k != 'bbox'} for p in found]
     with contextlib.redirect_stdout(io.StringIO()):
         reference = coco()
         reference.dataset = truth
-        reference.createIndex()
-        try:
+        with _refused_by(backend, ann_file):
+            reference.createIndex()
+        found = _read(predictions)
+        kind = _check(found, reference, predictions, ann_file)
+        with _refused_by(backend, predictions):
+            if kind == 'segm':
+                found = [_mask(p, reference) for p in found]
             e = evaluation(reference, reference.loadRes(found), kind)
             e.evaluate(), e.accumulate(), e.summarize()
-        except Exception as error:  # of a library that checks nothing itself
-            raise ValueError(f'{predictions} cannot be scored by {backend}: {type(error).__name__}: {error}') from error
     return kind, dict(zip(NAMES, map(float, e.stats), strict=False))
+
+
+@contextlib.contextmanager
+def _refused_by(backend: str, file: str | Path) -> Iterator[None]:
+    """The libraries check nothing themselves."""
+    try:
+        yield
+    except Exception as error:
+        text = ' '.join(str(error).split())
+        raise ValueError(f'{file} cannot be scored by {backend}: {type(error).__name__}: {text}') from error
+
+
+def _mask(prediction: dict[str, Any], reference: Any) -> dict[str, Any]:
+    """With the mask in compressed run-length code, and without the box, from which pycocotools would take the area."""
+    code, image = reference.annToRLE(prediction), reference.imgs[prediction['image_id']]
+    if list(code['size']) != [image['height'], image['width']]:
+        raise ValueError(f'the mask on image {image["id"]} has size {code["size"]}, not that of the image')
+    return {**{k: v for k, v in prediction.items() if k != 'bbox'}, 'segmentation': code}
 
 
 def _backend(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -74,7 +91,7 @@ def _read(file: str | Path) -> Any:
         raise ValueError(f'{file} is not JSON, or only a part of it: {error}') from error
 
 
-def _check(found: Any, truth: dict[str, Any], file: str | Path, ann_file: str | Path) -> str:
+def _check(found: Any, reference: Any, file: str | Path, ann_file: str | Path) -> str:
     if not isinstance(found, list) or not found or not all(isinstance(p, dict) for p in found):
         what = 'an empty list' if found == [] else f'a {type(found).__name__}'
         raise ValueError(f"{file} is {what}; COCO's result format is a list of one object per detection")
@@ -87,8 +104,7 @@ def _check(found: Any, truth: dict[str, Any], file: str | Path, ann_file: str | 
         finite = all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
         if not finite or len(numbers) != (5 if kind == 'bbox' else 1):
             raise ValueError(f'{file}: detection {i} needs a number as score and four in its bbox, got {p}')
-    for key, part in (('image_id', 'images'), ('category_id', 'categories')):
-        known = {x['id'] for x in truth[part]}
+    for key, known in (('image_id', reference.imgs), ('category_id', reference.cats)):
         unknown = sorted({repr(p[key]) for p in found if not isinstance(p[key], int) or p[key] not in known})
         if unknown:
             raise ValueError(f'{file}: {key} {", ".join(unknown[:3])}, {len(unknown)} in all, are not in {ann_file}')

@@ -16,7 +16,7 @@ from eca_mm.paper.tables import TABLES, Table
 Place = tuple[str, str, str]  # table, row, column
 Evaluate = Callable[[Path, Path, Path], object]  # config, checkpoint and work directory -> metrics.json in the latter
 
-AUTHORS = "the authors' weights, tested with configs/legacy"
+AUTHORS = "the authors' weights"
 
 
 def work_dir_measurements(
@@ -33,7 +33,7 @@ def work_dir_measurements(
             older ones.
 
     Returns:
-        The measurements, and a sentence for each row whose checkpoint or metrics cannot be read.
+        The measurements, and a sentence for each row whose checkpoint cannot be evaluated or whose metrics cannot be read.
 
     Raises:
         FileNotFoundError: If ``work_dirs`` is not a folder.
@@ -51,8 +51,8 @@ def work_dir_measurements(
                 if when is not None:
                     found |= _read(tables, config, tested, folder / 'metrics.json', when)
                     break
-            except (ValueError, OSError) as error:
-                problems.append(f'{tested}: {error}')
+            except Exception as error:  # of a library too, in --run: the other rows go on
+                problems.append(f'{tested}: {_sentence(error)}')
                 break
     return found, problems
 
@@ -75,24 +75,39 @@ def _read(tables: Iterable[Table], config: str, tested: str, file: Path, when: s
     try:
         result = json.loads(file.read_text())
         metrics, images = {name: float(value) for name, value in result['metrics'].items()}, int(result['images'])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
     if Path(str(result.get('config', tested))).stem != Path(tested).name:
         raise ValueError(f'{file} is of {result["config"]}, not of {tested}')
     checkpoint = Path(str(result['checkpoint'])).name if 'checkpoint' in result else 'unknown weights'
-    notes = [AUTHORS] if tested != config else []
-    epoch, last = re.fullmatch(r'epoch_(\d+)\.pth', checkpoint), max_epochs(tested)
-    if epoch and last is not None and int(epoch[1]) < last:
-        notes.append(f'after {epoch[1]} of {last} epochs')
+    notes = _provenance(result, checkpoint, tested)
     source = f'{when} ({Path(*file.parts[-3:])}, {checkpoint})'
     found = {}
     for table in (t for t in tables if config in (row.config for row in t.rows)):
         benchmark = benchmark_of(table.name)
         for metric in (m for m in benchmark.metrics if m.column in table.columns):
-            if metrics.get(metric.name, -1) >= 0:  # COCO has -1 where there is nothing to detect
-                value = metrics[metric.name] * benchmark.percent
-                found[table.name, config, metric.column] = _measurement(benchmark, value, images, source, notes)
+            value = metrics.get(metric.name, -1) * benchmark.percent
+            if value == -benchmark.percent:  # absent, or COCO's -1, where there is nothing to detect
+                continue
+            if not 0 <= value <= 100:  # NaN too
+                raise ValueError(f'{file}: {metric.name} is {metrics[metric.name]}, which is no accuracy')
+            found[table.name, config, metric.column] = _measurement(benchmark, value, images, source, notes)
+    if not {m.name for b in BENCHMARKS.values() for m in b.metrics} & metrics.keys():
+        raise ValueError(f'{file} has none of the metrics of the tables: nothing was evaluated, or nothing detected')
     return found
+
+
+def _provenance(result: dict[str, Any], checkpoint: str, config: str) -> list[str]:
+    """What must be said of the weights: nothing, if they are those of this config's whole training."""
+    if result.get('source') == 'authors' or config.startswith('legacy/'):
+        return [AUTHORS]
+    if result.get('source'):  # of converted weights
+        return [f'weights of {result["source"]}']
+    named = re.search(r'epoch_(\d+)\.pth$', checkpoint)
+    epoch, last = result.get('epoch', int(named[1]) if named else None), max_epochs(config)
+    if not isinstance(epoch, int):
+        return ['after an unknown number of epochs']
+    return [f'after {epoch} of {last} epochs'] if last is not None and epoch < last else []
 
 
 def _measurement(
@@ -109,12 +124,19 @@ def _measurement(
     return Measurement(value, text, source, '; '.join(remarks), comparable=set(remarks) <= {AUTHORS})
 
 
+def _sentence(error: Exception) -> str:
+    """One line; with the error's type where it was not raised for a user."""
+    text = ' '.join(str(error).split())
+    return text if isinstance(error, (ValueError, OSError)) else f'{type(error).__name__}: {text}'
+
+
 def prediction_measurements(
-    predictions: Iterable[str], ann_file: str | Path, backend: str = 'pycocotools'
+    tables: Sequence[Table], predictions: Iterable[str], ann_file: str | Path, backend: str = 'pycocotools'
 ) -> tuple[dict[Place, Measurement], list[str]]:
     """Scores COCO result files for rows of Tables 4 (boxes) and 5 (masks); what a file holds decides the table.
 
     Args:
+        tables: Those that are to be filled.
         predictions: ``row=file``, e.g. ``mask_rcnn_eca_r50_fpn_1x=out.segm.json``.
         ann_file: COCO annotations; all their images count.
         backend: See :func:`eca_mm.analysis.coco.score`.
@@ -132,6 +154,10 @@ def prediction_measurements(
             table = TABLES[benchmark.tables[0]]
             if row not in (r.config for r in table.rows):
                 raise ValueError(f'{file} holds masks, and {row} is not a row of {table.name}')
+            if table not in tables:
+                raise ValueError(f'{file} is for {table.name}, which is not asked for')
+            if numbers['AP'] < 0:
+                raise ValueError(f'{ann_file} has nothing to detect')
             images = len(json.loads(Path(ann_file).read_bytes())['images'])
             for column in (m.column for m in benchmark.metrics if numbers[m.column] >= 0):
                 value = numbers[column] * benchmark.percent

@@ -82,21 +82,31 @@ def reproduce(
         FileNotFoundError: If ``work_dirs`` is not there.
         ValueError: If an argument would do nothing without another one, or beside it.
     """
-    _check_options(only, work_dirs, evaluate, predictions, ann_file)
+    _check_options(only, work_dirs, evaluate, predictions, ann_file, speed)
+    if not 0 <= tolerance <= 100:
+        raise ValueError(f'tolerance must be a number of points from 0 to 100, got {tolerance}')
     measurements: dict[tuple[str, str, str], Measurement] = {}
     problems: list[str] = []
     if only in (None, 'complexity'):
         measurements |= complexity_measurements(tables)
     if only in (None, 'speed'):
-        measurements |= speed_measurements(sorted(MEASURED.glob('*.csv')) if speed is None else speed)
+        for file in sorted(MEASURED.glob('*.csv')) if speed is None else speed:
+            try:
+                measurements |= speed_measurements([file])
+            except (ValueError, OSError) as error:
+                problems.append(str(error))
     if only in (None, 'accuracy'):
         measurements |= work_dir_measurements(tables, MEASURED)[0]
         if work_dirs is not None:
             found, unread = work_dir_measurements(tables, work_dirs, evaluate)
             measurements |= found
             problems += unread
+            if not found and not unread:
+                problems.append(
+                    f'{work_dirs} has no metrics.json of a row' + ', nor a checkpoint' * (evaluate is not None)
+                )
         if ann_file is not None:
-            found, unread = prediction_measurements(predictions, ann_file, backend)
+            found, unread = prediction_measurements(tables, predictions, ann_file, backend)
             measurements |= found
             problems += unread
     columns = None if only is None else ONLY[only]
@@ -109,6 +119,7 @@ def _check_options(
     evaluate: Evaluate | None,
     predictions: Sequence[str],
     ann_file: Path | None,
+    speed: Sequence[Path] | None,
 ) -> None:
     if predictions and ann_file is None:
         raise ValueError('--predictions needs --ann-file, the annotations of the images')
@@ -118,6 +129,8 @@ def _check_options(
         raise ValueError('--run needs --work-dirs, the folder with the checkpoints')
     if only in ('complexity', 'speed') and (work_dirs is not None or predictions):
         raise ValueError(f'--only {only} leaves out the accuracies that --work-dirs and --predictions give')
+    if only in ('complexity', 'accuracy') and speed is not None:
+        raise ValueError(f'--only {only} leaves out the speeds that --speed gives')
 
 
 def environment() -> dict[str, str]:
