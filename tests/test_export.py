@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
+from eca_mm.checkpoints.convert.convert import convert
 from eca_mm.engine import evaluate, load_config
 from eca_mm.export import Settings, export, release
-from eca_mm.export.graph import fold_batch_norm, kernel_sizes, load_model, load_network
+from eca_mm.export.graph import Network, fold_batch_norm, kernel_sizes, load_model, load_network
+from eca_mm.export.parity import compare, random_images, reference
 from tests.conftest import REPOSITORY, quietly
 
 ECA50 = REPOSITORY / 'configs/imagenet/eca_resnet50.py'
@@ -37,6 +40,17 @@ def classifier():
 @pytest.fixture(scope='module')
 def detector():
     return load_config(SHAPES, cfg_options=SMALL_DETECTOR)
+
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory):
+    """Config files of the two: a release describes a file."""
+    folder = tmp_path_factory.mktemp('small')
+    for base, options in ((ECA50, SMALL), (SHAPES, SMALL_DETECTOR)):
+        config = Config()
+        config.merge_from_dict(options)
+        (folder / base.name).write_text(f'_base_ = {str(base)!r}\n{config.pretty_text}')
+    return folder
 
 
 @pytest.fixture(scope='module')
@@ -126,12 +140,14 @@ class TestOnnx:
         assert json.loads(metadata['mean']) == [123.675, 116.28, 103.53] and metadata['channels'] == 'RGB'
         assert json.loads(metadata['std']) == [58.395, 57.12, 57.375]
         assert json.loads(metadata['kernel_size']) == [3, 5, 5, 7] and json.loads(metadata['classes']) == 1000
+        assert metadata['weights'] == 'epoch_7.pth'
 
     def test_report(self, exported):
         assert exported.outputs == {'logits': (1, 1000)} and exported.speed is None
         assert [d.shape for d in exported.differences] == [(1, 3, 64, 64), (2, 3, 97, 81)]
-        assert all(0 < d.largest < 1e-5 < d.magnitude for d in exported.differences)
-        assert 'max difference from PyTorch: ' in str(exported) and 'allowed 1.' in str(exported)
+        assert all(0 < d.largest < 1e-5 < d.magnitude and d.output == 'logits' for d in exported.differences)
+        assert 'max difference from PyTorch: ' in str(exported) and 'in logits, ' in str(exported)
+        assert 'batch and size are free, from 33 x 33 pixels on' in str(exported)
 
 
 def test_eca_ns_is_standard_onnx_too(tmp_path):
@@ -175,6 +191,68 @@ def test_pooled_features(classifier, checkpoint, tmp_path):
     assert report.outputs == {'feature_0': (3, 512)}
 
 
+class TestParity:
+    SHAPE = (1, 3, 64, 64)
+
+    @pytest.fixture(scope='class')
+    def expected(self, detector):
+        network, _ = load_network(detector, 'none', 'dense')
+        with torch.no_grad():
+            for level in network.head.rpn_reg.parameters():
+                level.mul_(1e-3)  # as of a new head: boxes up to 0.01 beside features up to 40
+        return reference(network, self.SHAPE)
+
+    @pytest.mark.parametrize('name', ['feature_0', 'cls_0', 'bbox_3'])
+    def test_every_output_is_held_to_its_own_values(self, expected, name):
+        """One number in one output is off, by a part of that output's greatest value."""
+        wrong = {key: tensor.clone() for key, tensor in expected.items()}
+        greatest = expected[name].abs().max().item()
+        wrong[name].view(-1)[5] += 2e-4 * greatest
+        found = compare(expected, lambda images: [*wrong.values()], self.SHAPE)
+        assert found.output == name and found.relative == pytest.approx(2e-4, rel=1e-2)
+        assert found.largest == pytest.approx(2e-4 * greatest, rel=1e-2) and f'in {name}, 2.0e-04 of' in str(found)
+        assert expected['bbox_3'].abs().max() < 0.02 < 1 < expected['feature_0'].abs().max()
+
+    def test_nan_and_other_shapes(self, expected):
+        outputs = [*expected.values()]
+        for wrong in (outputs[-1] * float('nan'), outputs[-1][..., 1:]):
+            found = compare(expected, lambda images, wrong=wrong: [*outputs[:-1], wrong], self.SHAPE)
+            assert found.output == 'bbox_3' and found.largest == found.relative == float('inf')
+
+    def test_a_small_output_that_is_wrong_is_not_exported(self, detector, tmp_path, monkeypatch):
+        """By 8 %, which is 1e-5 here, beside features of 5."""
+        model = learnt(load_model(detector, None, 'none'))
+        model.rpn_head.rpn_reg.weight.data *= 1e-3
+        torch.save(model.state_dict(), tmp_path / 'x.pth')
+        forward = Network.forward
+
+        def wrong(self, images):
+            *others, last = forward(self, images)
+            return *others, last * 1.08
+
+        monkeypatch.setattr(Network, 'forward', wrong)
+        with pytest.raises(ValueError, match=r'differs from PyTorch by .* in bbox_3, 8\.0e-02 of its greatest value'):
+            export(detector, str(tmp_path / 'x.pth'), tmp_path / 'x.ts', settings(part='dense'))
+        assert [f.name for f in tmp_path.iterdir()] == ['x.pth']
+
+    @pytest.mark.parametrize('bias', [0, 1])
+    def test_dead_weights(self, classifier, tmp_path, bias):
+        """Any two networks agree whose outputs are 0, or a bias."""
+        weights = {key: value * 0 for key, value in load_model(classifier, None, 'none').state_dict().items()}
+        weights['head.fc.bias'] += bias
+        torch.save(weights, tmp_path / 'dead.pth')
+        sentence = rf'output logits does not depend on the images \(values up to {bias}\.0e\+00\).*: choose'
+        with pytest.raises(ValueError, match=sentence):
+            export(classifier, str(tmp_path / 'dead.pth'), tmp_path / 'x.ts', settings())
+        assert [f.name for f in tmp_path.iterdir()] == ['dead.pth']
+
+    def test_overflow(self, classifier):
+        network, _ = load_network(classifier, 'none', 'model')
+        network.head.fc.weight.data.fill_(3e38)
+        with pytest.raises(ValueError, match='output logits is not finite'):
+            reference(network, self.SHAPE)
+
+
 class TestDetector:
     def test_dense(self, detector, tmp_path):
         """Backbone, FPN and RPN, at an odd size too, equal to what mmdet's own methods return."""
@@ -201,6 +279,31 @@ class TestDetector:
         report = export(detector, 'none', tmp_path / 'x.ts', settings(part='features', dynamic=True))
         assert report.outputs == {f'feature_{i}': (1, 128, 16 >> i, 16 >> i) for i in range(4)}
 
+    @pytest.mark.parametrize(
+        ('config', 'part', 'stride'),
+        [
+            ('faster_rcnn_eca_r50_fpn_1x', 'backbone', 32),
+            ('faster_rcnn_eca_r50_fpn_1x', 'features', 64),
+            ('legacy/retinanet_eca_r50_fpn', 'dense', 128),
+        ],
+    )
+    def test_free_size_needs_two_pixels_in_every_level(self, tmp_path, config, part, stride):
+        cfg = load_config(REPOSITORY / f'configs/{config}.py')
+        assert load_network(cfg, 'none', part)[0].stride() == stride
+        too_small = settings(part=part, size=(stride, 200), dynamic=True)
+        with pytest.raises(ValueError, match=f'have {stride + 1} x {stride + 1} pixels or more.*got {stride} x 200'):
+            export(cfg, 'none', tmp_path / 'x.pt2', too_small)
+
+    def test_the_least_free_size(self, tmp_path):
+        """It is enough, and smaller images are refused by the program: the sentence that is spared the user."""
+        cfg = load_config(REPOSITORY / 'configs/legacy/retinanet_eca_r50_fpn.py', cfg_options=SMALL_DETECTOR)
+        report = export(cfg, 'none', tmp_path / 'x.pt2', settings(part='dense', size=(129, 129), dynamic=True))
+        assert report.outputs['cls_4'][2:] == (2, 2) and report.least == 129
+        program = torch.export.load(report.file).module()
+        assert program(random_images((1, 3, 129, 140)))[0].shape[2:] == (17, 18)
+        with pytest.raises(AssertionError, match='Guard failed'):
+            program(random_images((1, 3, 128, 140)))
+
     def test_plugins_have_kernel_sizes_too(self):
         cfg = load_config(SHAPES)
         plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
@@ -220,11 +323,16 @@ class TestBadInput:
             (['x.onnx', '--size', '32', '64', '--dynamic'], ['33 x 33']),
             (['x.onnx', '--batch', '0'], ['batch', '0']),
             (['x.onnx', '--tolerance', 'nan'], ['tolerance', 'nan']),
+            (['x.onnx', '--tolerance', '1'], ['tolerance', 'less than 1', 'got 1.0']),
             (['x.onnx', '--rounds', '-1'], ['rounds', '-1']),
             (['x.onnx', '--format', 'tflite'], ['tflite', 'torchscript']),
             (['x.onnx', '--part', 'dense'], ['is a classifier', 'features']),
             (['x.tflite'], ['x.tflite', '.onnx', '--format']),
             (['.', '--format', 'onnx'], ['is a folder']),
+            (['x', '--release', '--dynamic', '--batch', '7'], ['--release', 'leave out --batch, --dynamic']),
+            (['x', '--release', '--format', 'onnx', '--part', 'backbone'], ['leave out --format, --part']),
+            (['x', '--release', '--size', '64', '64', '--tolerance', '0.1', '--rounds', '0'], ['--size', '--rounds']),
+            (['x', '--release', *SMALL_OPTIONS], ['--release', '--cfg-options']),
         ],
     )
     def test_wrong_options(self, refuse, tmp_path, arguments, parts):
@@ -232,12 +340,12 @@ class TestBadInput:
         assert all(part in sentence for part in parts), sentence
         assert not any(tmp_path.iterdir())
 
-    def test_wrong_checkpoints(self, refuse, checkpoint, tmp_path):
+    def test_wrong_checkpoints(self, refuse, checkpoint, small, tmp_path):
         assert 'checkpoint not found: x.pth' in refuse('export', ECA50, 'x.pth', 'x.pt2')
         broken = tmp_path / 'broken.pth'
         broken.write_bytes(checkpoint.read_bytes()[:10_000])
-        for arguments in (['x.pt2', *SMALL_OPTIONS], ['folder', '--release', *SMALL_OPTIONS]):
-            assert 'broken.pth is ' in refuse('export', ECA50, broken, *arguments)
+        for arguments in (['x.pt2'], ['folder', '--release']):
+            assert 'broken.pth is ' in refuse('export', small / ECA50.name, broken, *arguments)
         sentence = refuse('export', ECA50, checkpoint, 'x.pt2')  # depth 50
         assert 'epoch_7.pth does not fit the config' in sentence and 'missing' in sentence
         content = torch.load(checkpoint, weights_only=False)
@@ -263,10 +371,12 @@ class TestBadInput:
             *SMALL_OPTIONS,
         ]
         sentence = refuse('export', ECA50, 'none', 'x.onnx', *arguments)
-        assert 'differs from PyTorch by' in sentence and 'tolerance 0' in sentence
+        assert 'differs from PyTorch by' in sentence and 'tolerance 0: nothing is written' in sentence
         assert 'cannot be written' in refuse(
             'export', ECA50, 'none', 'x.onnx/y.pt2', '--size', '32', '32', '--rounds', '0', *SMALL_OPTIONS
         )
+        sentence = refuse('export', ECA50, 'x.onnx', './x.onnx', '--force')
+        assert 'x.onnx is the checkpoint itself' in sentence
         assert [f.read_text() for f in tmp_path.iterdir()] == ['precious']
 
     def test_packages_that_are_missing(self, refuse, monkeypatch):
@@ -284,15 +394,19 @@ class TestBadInput:
 
 
 class TestRelease:
-    def test_round_trip(self, classifier, checkpoint, tmp_path):
-        made = release(classifier, str(checkpoint), tmp_path / 'new/folder')
+    @pytest.fixture(scope='class')
+    def config(self, small):
+        return load_config(small / ECA50.name)
+
+    def test_round_trip(self, config, checkpoint, tmp_path):
+        made = release(config, str(checkpoint), tmp_path / 'new/folder')
         content = torch.load(made.weights, weights_only=True)
         original = torch.load(checkpoint, weights_only=False)
         assert set(content) == {'meta', 'state_dict'} and set(content['state_dict']) == set(original['state_dict'])
         assert all(value.equal(original['state_dict'][key]) for key, value in content['state_dict'].items())
         meta = content['meta']
         assert meta['dataset_meta'] == dict(classes=('cat', 'dog'), palette=[(1, 2, 3)]) and meta['epoch'] == 7
-        assert meta['config'] == 'configs/imagenet/eca_resnet50.py' and not {'cfg', 'hook_msgs'} & set(meta)
+        assert meta['config'] == 'eca_resnet50.py' and not {'cfg', 'hook_msgs'} & set(meta)
 
         sha = hashlib.sha256(made.weights.read_bytes()).hexdigest()
         name, _, rest = made.weights.stem.rpartition('_')
@@ -300,38 +414,61 @@ class TestRelease:
         (entry,) = yaml.safe_load(made.entry_file.read_text())['Models']
         assert entry['Weights'] == made.weights.name and entry['Config'] == meta['config']
         assert entry['Metadata']['Epochs'] == 7 and entry['Metadata']['Training Data'] == 'ImageNet-1k'
-        parameters = sum(p.numel() for p in load_model(classifier, content, 'the release').parameters())
+        parameters = sum(p.numel() for p in load_model(config, content, 'the release').parameters())
         assert entry['Metadata']['Parameters'] == parameters
         assert 'Results' not in entry and 'no results: ' in str(made)
         assert sorted(f.name for f in made.weights.parent.iterdir()) == [made.weights.name, made.entry_file.name]
         with pytest.raises(FileExistsError, match='--force'):
-            release(classifier, str(checkpoint), tmp_path / 'new/folder')
+            release(config, str(checkpoint), tmp_path / 'new/folder')
+
+    def test_of_converted_weights(self, config, checkpoint, tmp_path):
+        """Where they come from stays with them."""
+        convert(str(checkpoint), tmp_path / 'converted.pth')
+        made = release(config, str(tmp_path / 'converted.pth'), tmp_path)
+        meta = torch.load(made.weights, weights_only=True)['meta']
+        assert meta['source'] == 'mmpretrain' and meta['kernel_sizes'] == [3, 5, 5, 7] and 'eca_mm' in meta['tool']
+        assert meta['source_sha256'] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+
+    def test_the_entry_names_a_config_of_the_repository(self, tmp_path):
+        cfg = load_config(ECA50)
+        torch.save(load_model(cfg, None, 'none').state_dict(), tmp_path / 'weights.pth')
+        (entry,) = yaml.safe_load(release(cfg, str(tmp_path / 'weights.pth'), tmp_path).entry)['Models']
+        assert entry['Config'] == 'configs/imagenet/eca_resnet50.py' and entry['Metadata']['Parameters'] == 25557112
+
+    def test_meta_that_is_no_dictionary(self, config, checkpoint, tmp_path):
+        content = torch.load(checkpoint, weights_only=False)
+        torch.save(dict(content, meta=['epoch', 7]), tmp_path / 'x.pth')
+        with pytest.raises(ValueError, match=r'x\.pth has a list for meta'):
+            release(config, str(tmp_path / 'x.pth'), tmp_path)
+        assert [f.name for f in tmp_path.iterdir()] == ['x.pth']
 
     @pytest.mark.parametrize(('images', 'dataset'), [(50_000, 'ImageNet-1k'), (80, '80 images of ImageNet-1k')])
-    def test_results(self, classifier, checkpoint, tmp_path, images, dataset):
+    def test_results(self, config, checkpoint, tmp_path, images, dataset):
         same, metrics = tmp_path / 'epoch_7.pth', tmp_path / 'metrics.json'
         same.write_bytes(checkpoint.read_bytes())
         measured = dict(checkpoint='elsewhere/epoch_7.pth', images=images, metrics={'accuracy/top1': 77.484})
         metrics.write_text(json.dumps(measured))
-        entry = yaml.safe_load(release(classifier, str(same), tmp_path).entry)['Models'][0]
+        entry = yaml.safe_load(release(config, str(same), tmp_path).entry)['Models'][0]
         task = dict(Task='Image Classification', Dataset=dataset, Metrics={'Top 1 Accuracy': 77.48})
         assert entry['Results'] == [task]
         os.utime(metrics, (0, 0))
-        assert 'older' in release(classifier, str(same), tmp_path, force=True).remark
+        assert 'older' in release(config, str(same), tmp_path, force=True).remark
         metrics.write_text(json.dumps(dict(measured, checkpoint='epoch_6.pth')))
-        assert 'those of epoch_6.pth' in release(classifier, str(same), tmp_path, force=True).remark
-        metrics.write_text('{}')
-        with pytest.raises(ValueError, match='not what tools/test.py writes'):
-            release(classifier, str(same), tmp_path, force=True)
+        assert 'those of epoch_6.pth' in release(config, str(same), tmp_path, force=True).remark
+        metrics.write_text(json.dumps(dict(measured, metrics={'accuracy/top1': -1, 'accuracy/top5': float('nan')})))
+        assert 'none of the metrics' in release(config, str(same), tmp_path, force=True).remark
+        for wrong in ({}, dict(measured, metrics={'accuracy/top1': [77]}), dict(measured, metrics=[77])):
+            metrics.write_text(json.dumps(wrong))
+            with pytest.raises(ValueError, match='not what tools/test.py writes'):
+                release(config, str(same), tmp_path, force=True)
 
-    def test_the_tools_take_it(self, detector, shapes_root, tmp_path, monkeypatch, capsys):
+    def test_the_tools_take_it(self, detector, small, shapes_root, tmp_path, monkeypatch, capsys):
         """tools/export.py writes it, and what tools/test.py calls reads it."""
         model = load_model(detector, None, 'none')
         torch.save(dict(state_dict=model.state_dict(), optimizer={}, meta=dict(epoch=3)), tmp_path / 'epoch_3.pth')
         monkeypatch.chdir(tmp_path)
         monkeypatch.syspath_prepend(REPOSITORY / 'tools')
-        options = ['--cfg-options', *(f'{key}={value}'.replace(' ', '') for key, value in SMALL_DETECTOR.items())]
-        monkeypatch.setattr('sys.argv', ['export', str(SHAPES), 'epoch_3.pth', 'released', '--release', *options])
+        monkeypatch.setattr('sys.argv', ['export', str(small / SHAPES.name), 'epoch_3.pth', 'released', '--release'])
         quietly(REPOSITORY / 'tools/export.py')
         screen = capsys.readouterr().out
         assert 'In Collection: ECA-Net' in screen and 'Training Data: shapes' in screen
@@ -346,6 +483,6 @@ class TestRelease:
         with pytest.raises(ValueError, match='does not fit the config'):
             load_model(load_config(SHAPES), torch.load(file, weights_only=True), 'the release')
 
-    def test_a_file_is_no_folder(self, refuse, checkpoint, tmp_path):
+    def test_a_file_is_no_folder(self, refuse, checkpoint, small, tmp_path):
         (tmp_path / 'x').touch()
-        assert 'is a file' in refuse('export', ECA50, checkpoint, 'x', '--release', *SMALL_OPTIONS)
+        assert 'is a file' in refuse('export', small / ECA50.name, checkpoint, 'x', '--release')

@@ -162,11 +162,12 @@ class TestBenchmark:
         assert (tmp_path / 'b.csv').is_file() == written
         assert not written or '# rounds: 2\n' in (tmp_path / 'b.csv').read_text()
 
-    def test_out_of_memory(self, monkeypatch, tmp_path):
-        def turn(self, mode):
+    @pytest.mark.parametrize('where', ['__init__', 'turn'])
+    def test_out_of_memory(self, where, monkeypatch, tmp_path):
+        def full(self, *args):
             raise torch.cuda.OutOfMemoryError
 
-        monkeypatch.setattr(Workload, 'turn', turn)
+        monkeypatch.setattr(Workload, where, full)
         with pytest.raises(ValueError, match='batch 2 does not fit on CPU .*: choose a smaller one'):
             benchmark(TINY, Settings(**SHORT), tmp_path)
 
@@ -174,6 +175,15 @@ class TestBenchmark:
         (tmp_path / 'file').touch()
         with pytest.raises(ValueError, match='file cannot be made a folder'):
             benchmark(TINY, Settings(**SHORT), tmp_path / 'file')
+
+    def test_what_exists(self, tmp_path):
+        file = tmp_path / 'mine.csv'
+        file.write_text('precious')
+        with pytest.raises(FileExistsError, match=r'mine\.csv exists: .*--force'):
+            benchmark(TINY, Settings(**SHORT), file)
+        assert file.read_text() == 'precious'
+        assert benchmark(TINY, Settings(**SHORT, modes=['inference']), file, force=True).file == file
+        assert file.read_text().startswith('# device: ')
 
     def test_detector(self):
         (contender,) = contenders(['mask_rcnn_r50_fpn_1x'])
@@ -258,3 +268,11 @@ def test_tool(run_tool, tmp_path):
 def test_tool_refuses(refuse):
     assert 'did you mean imagenet/eca_resnet50' in refuse('benchmark', 'imagenet/eca_resnet5')
     assert 'batch must be at least 1, got 0' in refuse('benchmark', '--batch', 0)
+    for option in ('--detectors', '--no-peers'):
+        assert 'leave them out beside names' in refuse('benchmark', 'imagenet/resnet50', option)
+
+
+def test_tool_writes_over_nothing(refuse, tmp_path):
+    (tmp_path / 'mine.csv').write_text('precious')
+    assert 'mine.csv exists' in refuse('benchmark', 'imagenet/resnet50', '--out', 'mine.csv', '--device', 'cpu')
+    assert (tmp_path / 'mine.csv').read_text() == 'precious'

@@ -32,11 +32,14 @@ def main() -> None:
     p.add_argument('--compile', action='store_true', help='torch.compile')
     p.add_argument('--threads', type=int, help="of torch on the CPU (torch's default)")
     p.add_argument('--out', default='work_dirs/benchmark', help='a folder or a .csv file (%(default)s)')
+    p.add_argument('--force', action='store_true', help='write over a .csv file that exists')
     p.add_argument('--traceback', action='store_true', help='show where an error came up')
     a = vars(p.parse_args())
+    if a['names'] and (a['detectors'] or not a['peers']):
+        p.error('--detectors and --no-peers choose among all models: leave them out beside names')
     a.pop('traceback')
     models = contenders(a.pop('names'), detectors=a.pop('detectors'), peers=a.pop('peers'))
-    report = benchmark(models, out=a.pop('out'), settings=Settings(**a))
+    report = benchmark(models, out=a.pop('out'), force=a.pop('force'), settings=Settings(**a))
     print(report)
     print(f'written: {report.file}')
 

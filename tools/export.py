@@ -15,6 +15,8 @@ from eca_mm.export import Settings, export, release
 from eca_mm.export.formats import FORMATS
 from eca_mm.export.graph import PARTS
 
+OF_EXPORTS = ('format', 'part', 'size', 'batch', 'dynamic', 'tolerance', 'rounds')  # which a release ignores
+
 
 def main() -> None:
     p = parser(__doc__)
@@ -29,12 +31,18 @@ def main() -> None:
         '--tolerance',
         type=float,
         default=Settings.tolerance,
-        help='greatest difference, of outputs up to 1 (%(default)s)',
+        help='greatest difference of an output, as a part of its greatest value (%(default)s)',
     )
     p.add_argument('--rounds', type=int, default=Settings.rounds, help='of timing, 0 for none (%(default)s)')
     p.add_argument('--force', action='store_true', help='write over what exists')
     p.add_argument('--release', action='store_true', help='publish the checkpoint: strip, name by hash, describe')
     a = p.parse_args()
+    if a.release:
+        idle = [f'--{name}' for name in OF_EXPORTS if getattr(a, name) != p.get_default(name)]
+        if idle:
+            p.error(f'--release does not export a network: leave out {", ".join(idle)}')
+        if a.cfg_options:
+            p.error('--release describes the config as its file has it: write a file with the changes of --cfg-options')
     cfg = load_config(a.config, cfg_options=a.cfg_options)
     if a.release:
         print(release(cfg, a.checkpoint, a.dst, force=a.force))

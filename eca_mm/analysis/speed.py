@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -108,15 +109,29 @@ class Report:
         AtomicBackend().put(text.getvalue().encode(), self.file)
 
 
-def benchmark(models: Sequence[Contender], settings: Settings, out: str | Path = 'work_dirs/benchmark') -> Report:
+@contextmanager
+def _fitting(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ValueError(
+            f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
+        ) from error
+
+
+def benchmark(
+    models: Sequence[Contender], settings: Settings, out: str | Path = 'work_dirs/benchmark', *, force: bool = False
+) -> Report:
     """Measures models in turns and writes the CSV.
 
     Args:
         models: From :func:`contenders`; what each is compared with must be among them.
         settings: How.
         out: A file that ends in .csv, or a folder in which a file is named after the settings.
+        force: Write over a file that exists.
 
     Raises:
+        FileExistsError: If the file exists, without ``force``.
         ValueError: If the folder cannot be written, a config is wrong, or the batch does not fit on the GPU.
         Interrupted: After Ctrl-C. The rounds until then are written if there are two.
     """
@@ -127,25 +142,25 @@ def benchmark(models: Sequence[Contender], settings: Settings, out: str | Path =
         raise ValueError(f'{file.parent} cannot be made a folder: {error.strerror}') from error
     if file.is_dir() or not os.access(file.parent, os.W_OK):
         raise ValueError(f'{file} cannot be written: name another file by --out')
+    if file.exists() and not force:
+        raise FileExistsError(f'{file} exists: name another file by --out, or write over it with --force')
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if settings.compile:
         torch._dynamo.config.cache_size_limit = 1000  # all models share their classes' code: 8 variants are too few
-    workloads = {model.name: Workload(model, settings) for model in models}
+    with _fitting(settings):
+        workloads = {model.name: Workload(model, settings) for model in models}
     turns = {
         (name, mode): partial(workload.turn, mode) for mode in settings.modes for name, workload in workloads.items()
     }
     rounds: list[dict[tuple[str, str], float]] = []
     interrupted = False
     try:
-        for seconds in interleave(turns, settings.rounds):
-            rounds.append(seconds)
+        with _fitting(settings):
+            for seconds in interleave(turns, settings.rounds):
+                rounds.append(seconds)
     except KeyboardInterrupt:
         interrupted = True
-    except torch.cuda.OutOfMemoryError as error:
-        raise ValueError(
-            f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
-        ) from error
     finally:
         print(file=sys.stderr)  # below the progress bar
     if len(rounds) < 2:

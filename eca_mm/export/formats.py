@@ -15,8 +15,6 @@ from torch import Tensor
 from eca_mm.export.graph import Network
 
 OPSET = 18  # of ai.onnx: ONNX 1.13, of December 2022; the least that torch's exporter writes without converting
-LEAST_SIZE = 32  # pixels; the strides of five stages
-LEAST_DYNAMIC = 33  # torch.export takes features of one pixel for a case of their own; 129 with levels of stride 128
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 

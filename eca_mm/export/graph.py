@@ -32,6 +32,7 @@ from eca_mm.paper.index import REPOSITORY
 from eca_mm.version import __version__
 
 PARTS = ('model', 'backbone', 'features', 'dense')
+STRIDE = 32  # pixels; of a backbone's fifth stage
 
 
 class Network(nn.Module):
@@ -74,6 +75,13 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.outputs(images).values())
+
+    def stride(self) -> int:
+        """The greatest in it, in pixels: 32 in a backbone, 64 in Faster R-CNN's FPN, 128 in RetinaNet's."""
+        size = 256
+        with torch.inference_mode():
+            levels = [level for level in self.outputs(torch.zeros(1, 3, size, size)).values() if level.dim() == 4]
+        return max([STRIDE, *(size // level.shape[-1] for level in levels)])
 
 
 def _numbered(name: str, tensors: Iterable[Tensor], numbers: Iterable[int]) -> dict[str, Tensor]:
@@ -143,7 +151,8 @@ def load_network(cfg: Config, checkpoint: str, part: str) -> tuple[Network, dict
     network = Network(model, part)
     if checkpoint == 'none':
         _settle(network)
-    return network, _metadata(cfg, model, network)
+    weights = 'random' if checkpoint == 'none' else Path(checkpoint).name
+    return network, {**_metadata(cfg, model, network), 'weights': weights}
 
 
 def _settle(network: Network) -> None:

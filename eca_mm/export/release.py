@@ -21,7 +21,10 @@ from eca_mm.paper.benchmarks import BENCHMARKS
 from eca_mm.version import __version__
 
 _DATASETS = {'CocoDataset': 'COCO', 'ImageNet': 'ImageNet-1k', 'ShapesDataset': 'shapes'}
-_KEPT = ('epoch', 'iter', 'time', 'seed', 'dataset_meta', 'mmengine_version', 'mmdet_version', 'mmpretrain_version')
+_KEPT = (
+    *('epoch', 'iter', 'time', 'seed', 'dataset_meta', 'mmengine_version', 'mmdet_version', 'mmpretrain_version'),
+    *('tool', 'source', 'source_sha256', 'kernel_sizes'),  # of converted weights
+)
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ class Release:
 def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = False) -> Release:
     """Writes ``<config>_<date>-<first 8 digits of the file's sha256>.pth`` and, beside it, its metafile entry.
 
-    Of a training checkpoint the state dict stays and, as plain Python, epoch, iteration, classes and versions;
-    optimiser, schedules, logs and the config's text, which names paths of this machine, go. The entry's results are
-    those in ``metrics.json`` beside the checkpoint, if they are this checkpoint's.
+    Of a training checkpoint the state dict stays and, as plain Python, epoch, iteration, classes and versions; of a
+    converted one where it comes from. Optimiser, schedules, logs and the config's text, which names paths of this
+    machine, go. The entry's results are those in ``metrics.json`` beside the checkpoint, if they are this checkpoint's.
 
     Args:
-        cfg: The config of its training, from :func:`eca_mm.engine.load_config`.
+        cfg: The config of its training, from :func:`eca_mm.engine.load_config`, without ``cfg_options``: the entry names
+            its file.
         checkpoint: The file.
         folder: For the new files; it is made.
         force: Write over files that exist.
@@ -55,7 +59,8 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     Raises:
         FileExistsError: If the files exist, without ``force``, or the folder is a file.
         FileNotFoundError: If the checkpoint is missing.
-        ValueError: If the checkpoint cannot be read or does not fit the config, or a file cannot be written.
+        ValueError: If the checkpoint cannot be read or does not fit the config, its ``meta`` is no dictionary, the
+            ``metrics.json`` is malformed, or a file cannot be written.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -63,6 +68,11 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     source = read_checkpoint(checkpoint)
     model = load_model(cfg, source, checkpoint)
     meta = source.get('meta') or {}
+    if not isinstance(meta, Mapping):
+        raise ValueError(
+            f'{checkpoint} has a {type(meta).__name__} for meta, where mmengine writes a dictionary: release a file of '
+            'its state_dict alone'
+        )
     content = _serialise(cfg, source, meta)
     sha = hashlib.sha256(content).hexdigest()
     weights = folder / f'{Path(cfg.filename).stem}_{datetime.now():%Y%m%d}-{sha[:8]}.pth'
@@ -140,8 +150,9 @@ def _results(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
         return [], f'no results: there is no {file}, which tools/test.py writes'
     try:
         measured = json.loads(file.read_text())
-        metrics, images, of = dict(measured['metrics']), int(measured['images']), Path(str(measured['checkpoint'])).name
-    except (ValueError, KeyError, TypeError) as error:
+        metrics = {name: float(value) for name, value in measured['metrics'].items()}
+        images, of = int(measured['images']), Path(str(measured['checkpoint'])).name
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
     if of != checkpoint.name:
         return [], f'no results: {file} has those of {of}'
@@ -153,10 +164,10 @@ def _results(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
         found = {
             m.index: round(metrics[m.name] * benchmark.percent, 2)
             for m in benchmark.metrics
-            if m.index and m.name in metrics
+            if m.index and metrics.get(m.name, -1) >= 0  # COCO's -1: there is nothing to detect
         }
         if found:
             part = dataset == benchmark.dataset and images != benchmark.images
             named = f'{images} images of {dataset}' if part else dataset
             results.append({'Task': benchmark.task, 'Dataset': named, 'Metrics': found})
-    return results, ''
+    return results, '' if results else f'no results: {file} has none of the metrics of the model index'
