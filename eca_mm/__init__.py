@@ -1,7 +1,8 @@
 """ECA-Net (https://arxiv.org/abs/1910.03151) for MMDetection and MMPretrain.
 
-Importing this package registers its backbones and layers in mmengine's root registries, so that any OpenMMLab config
-finds them by name. Datasets (which need mmdet) and the tools' engine are imported when they are asked for.
+Importing this package registers its layers, and where mmpretrain is installed its backbones, in mmengine's root
+registries, so that any OpenMMLab config finds them by name. Datasets (which need mmdet) and the tools' engine are
+imported when they are asked for.
 """
 
 from mmengine.config.utils import MODULE2PACKAGE
@@ -9,7 +10,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from eca_mm import checkpoints, models
 from eca_mm.version import __version__
 
-# `_base_ = 'eca_mm::imagenet/eca_resnet50.py'` in a config of another project.
+# `_base_ = 'eca_mm::imagenet/eca_resnet50.py'`, from now on in this process: mmengine offers nothing that works earlier.
 MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
 
 __all__ = ['__version__', 'checkpoints', 'models']

@@ -1,7 +1,8 @@
 """The layers against timm, the formulas, and finite differences."""
 
-import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from timm.layers import EcaModule, SEModule
@@ -30,27 +31,39 @@ def features(*shape, dtype=torch.float64):
 
 
 class TestKernelSize:
-    def test_is_figure_3(self):
-        for channels in range(1, 4097):
-            t = int(abs((math.log(channels, 2) + 1) / 2))
-            expected = t if t % 2 else t + 1
-            # math.log(C, 2) is off by one ulp at some powers of two; log2 is what the formula says.
-            if not math.log2(channels).is_integer():
-                assert eca_kernel_size(channels) == expected
-        assert [eca_kernel_size(2**i) for i in range(6, 12)] == [3, 5, 5, 5, 5, 7]
+    # By hand from Figure 3: t = (log2 C + 1) / 2 without its fraction is 2 or 3 and gives 3 from C = 2^3 on, 4 or 5 and
+    # gives 5 from 2^7 on, and so on every factor of 16.
+    @pytest.mark.parametrize(('channels', 'expected'), [
+        (1, 1), (2, 1), (7, 1), (8, 3), (16, 3), (64, 3), (96, 3), (127, 3), (128, 5), (160, 5), (256, 5), (512, 5),
+        (1024, 5), (2047, 5), (2048, 7), (32767, 7), (32768, 9),
+    ])  # fmt: skip
+    def test_is_figure_3(self, channels, expected):
+        assert eca_kernel_size(channels) == expected
+
+    @pytest.mark.parametrize(('gamma', 'b', 'expected'), [
+        (1, 0, 7),  # 6, even, and one more
+        (1, 1, 7),  # 7
+        (2, -1, 3),  # 2.5
+        (3, 1, 3),  # 2.33
+        (3, 9, 5),  # 5
+        (1, -16, 11),  # |-10|
+    ])  # fmt: skip
+    def test_of_64_channels_with_other_parameters(self, gamma, b, expected):
+        assert eca_kernel_size(64, gamma, b) == expected
 
     def test_is_timm_s(self):
         for channels in (16, 24, 64, 96, 160, 256, 512, 1024, 1280, 2048):
             assert eca_kernel_size(channels) == EcaModule(channels).conv.kernel_size[0]
 
-    @pytest.mark.parametrize('channels', [0, -1, 2.5])
+    @pytest.mark.parametrize('channels', [0, -1, 2.5, 64.0, True])
     def test_refuses_channels(self, channels):
-        with pytest.raises(ValueError, match=str(channels)):
+        with pytest.raises(ValueError, match=f'channels .*got {channels}'):
             eca_kernel_size(channels)
 
-    def test_refuses_gamma(self):
-        with pytest.raises(ValueError, match='gamma'):
-            eca_kernel_size(64, gamma=0)
+    @pytest.mark.parametrize('gamma', [0, -2, float('nan')])
+    def test_refuses_gamma(self, gamma):
+        with pytest.raises(ValueError, match=f'gamma .*got {gamma}'):
+            eca_kernel_size(64, gamma=gamma)
 
 
 @pytest.mark.parametrize('kernel_size', [None, 1, 3, 5, 7, 9])
@@ -113,7 +126,7 @@ def test_se_gc_needs_one_option(options):
 
 
 @pytest.mark.parametrize('name', ['groups', 'group_width'])
-@pytest.mark.parametrize('value', [0, -2, 3, 32])
+@pytest.mark.parametrize('value', [0, -2, 3, 32, 2.0, True])
 def test_se_gc_refuses(name, value):
     with pytest.raises(ValueError, match=f'{name} .*16, got {value}'):
         SEGCLayer(16, **{name: value})
@@ -128,17 +141,34 @@ def test_gradients(layer):
     )
 
 
-@pytest.mark.parametrize('kernel_size', [0, 2, 4, -3, 3.0])
+@pytest.mark.parametrize('kernel_size', [0, 2, 4, -3, 3.0, True, '3'])
 @pytest.mark.parametrize('kind', [ECALayer, ECANSLayer])
 def test_refuses_kernel_size(kind, kernel_size):
     with pytest.raises(ValueError, match=f'odd.*{kernel_size}'):
         kind(64, kernel_size)
 
 
-@pytest.mark.parametrize('ratio', [0, -2, 5, 128])
+@pytest.mark.parametrize('ratio', [0, -2, 5, 128, 2.0, True])
 def test_refuses_ratio(ratio):
     with pytest.raises(ValueError, match=f'ratio.*{ratio}'):
         SELayer(64, ratio)
+
+
+KINDS = [ECALayer, lambda c: ECALayer(c, 3), ECANSLayer, SELayer, SEVar1Layer, lambda c: SEGCLayer(c, 1)]
+
+
+@pytest.mark.parametrize('channels', [0, -5, 64.0, True, None])
+@pytest.mark.parametrize('kind', KINDS)
+def test_refuses_channels(kind, channels):
+    with pytest.raises(ValueError, match=f'in_channels must be a positive integer, got {channels}'):
+        kind(channels)
+
+
+def test_takes_the_integers_of_numpy():
+    c, k = np.int64(64), np.int32(3)
+    assert all(kind(c)(torch.ones(1, 64, 2, 2)).shape == (1, 64, 2, 2) for kind in KINDS)
+    assert [type(n) for n in ECALayer(c, k).conv.kernel_size] == [int]
+    assert SELayer(c, k - 1).fc1.out_features == SEGCLayer(c, group_width=k - 1).conv.groups == 32
 
 
 def test_se_with_biases_equals_timm():
@@ -152,7 +182,7 @@ def test_se_with_biases_equals_timm():
 
 @pytest.mark.parametrize('shape', [(32,), (2, 32), (2, 32, 4), (2, 32, 4, 4, 4)])
 def test_refuses_input(layer, shape):
-    with pytest.raises(ValueError, match=r'\(N, C, H, W\), got ' + str(shape).replace('(', r'\(').replace(')', r'\)')):
+    with pytest.raises(ValueError, match=re.escape(f'(N, C, H, W), got {list(shape)}')):
         layer(torch.ones(shape))
 
 
@@ -188,6 +218,25 @@ def test_export(layer):
     program = torch.export.export(layer, (x,), dynamic_shapes=(dims,))
     other = features(3, 32, 5, 6, dtype=torch.float32)
     torch.testing.assert_close(program.module()(other), layer(other))
+
+
+@pytest.mark.parametrize('translate', [torch.jit.script, torch.fx.symbolic_trace], ids=['script', 'fx'])
+def test_script_and_fx(layer, translate):
+    translated = translate(layer)
+    for shape in ((2, 32, 4, 4), (1, 32, 3, 5)):
+        x = features(*shape, dtype=torch.float32)
+        torch.testing.assert_close(translated(x), layer(x), rtol=0, atol=0)
+    with pytest.raises((ValueError, torch.jit.Error), match=r'got \[2, 32\]'):  # the check is not lost
+        translated(torch.ones(2, 32))
+
+
+def test_export_and_compile_refuse_input(layer):
+    sentence = r'\(N, C, H, W\), got \[2, 32\]'
+    with pytest.raises(ValueError, match=sentence):
+        torch.export.export(layer, (torch.ones(2, 32),))
+    with pytest.raises(ValueError, match=sentence):
+        torch.compile(layer, backend='eager')(torch.ones(2, 32))
+    torch.compiler.reset()  # it would not try the functions again that raised
 
 
 def test_compile(layer):

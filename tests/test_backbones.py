@@ -7,6 +7,7 @@ import torch
 import torchvision
 from mmcv.cnn.bricks import build_plugin_layer
 from mmdet.registry import MODELS as MMDET
+from mmengine.model import PretrainedInit
 from mmengine.registry import MODELS as ROOT
 from mmpretrain.models import MobileNetV2, ResNet
 from mmpretrain.registry import MODELS as MMPRETRAIN
@@ -166,6 +167,29 @@ def test_refuses(options):
         ECAResNet(**options)
 
 
+@pytest.mark.parametrize(('options', 'sentence'), [
+    (dict(frozen_stages=7), 'frozen_stages .* 1 to 4, got 7'), (dict(frozen_stages=-2), 'frozen_stages .* got -2'),
+    (dict(out_indices=(1, 4)), r'out_indices .* 0 to 3, got \(1, 4\)'), (dict(out_indices=(-1,)), 'out_indices'),
+    (dict(out_indices=()), 'out_indices'), (dict(num_stages=5), 'num_stages must be 1 to 4, got 5'),
+    (dict(num_stages=3), 'strides needs one entry per stage, 3'), (dict(dilations=(1, 1, 2)), 'dilations'),
+])  # fmt: skip
+def test_refuses_stages_that_there_are_not(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        AttentionResNet(18, **options)
+
+
+@pytest.mark.parametrize(('attention', 'sentence'), [
+    (dict(type='SELayre'), "no layer 'SELayre' is registered; did you mean 'SELayer'"),
+    (dict(type='eca_mm.SELayre'), "no layer 'eca_mm.SELayre' is registered; did you mean 'eca_mm.SELayer'"),
+    (dict(type='Quux'), "no layer 'Quux' is registered; is the module"),
+    ('SELayer', "attention must be a config .*, got 'SELayer'"), (dict(ratio=8), 'attention must be a config'),
+])  # fmt: skip
+@pytest.mark.parametrize('backbone', [lambda a: AttentionResNet(18, a), AttentionMobileNetV2], ids=['resnet', 'mobile'])
+def test_refuses_attention(backbone, attention, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        backbone(attention)
+
+
 @pytest.mark.parametrize('deep_stem', [False, True])
 @pytest.mark.parametrize('frozen', [-1, 0, 1, 2, 4])
 def test_frozen_stages_freeze_their_attention(frozen, deep_stem):
@@ -225,13 +249,22 @@ def test_sync_bn_reverts():
     assert backbone(image())[0].shape == (1, 512, 2, 2)
 
 
-def test_checkpointing_gives_the_same_gradients():
+def test_checkpointing_computes_twice_and_gives_the_same_gradients():
     plain, saving = ECAResNet(18).double(), ECAResNet(18, with_cp=True).double()
     saving.load_state_dict(plain.state_dict())
+    passes = []
     for backbone in (plain, saving):
+        backbone.layer2[0].eca.register_forward_hook(lambda module, *_: passes.append(module))
         backbone(image(2, dtype=torch.float64).requires_grad_())[0].pow(2).sum().backward()
     for a, b in zip(plain.parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(b.grad, a.grad, rtol=1e-9, atol=1e-12)
+    assert passes == [plain.layer2[0].eca] + [saving.layer2[0].eca] * 2
+
+    # The statistics move with each pass, by a tenth of the way to those of the batch.
+    plain(image(2, dtype=torch.float64))
+    for a, b in zip(plain.layer2.buffers(), saving.layer2.buffers(), strict=True):
+        torch.testing.assert_close(b, a)
+    assert saving.layer2[0].bn1.num_batches_tracked == 2 and saving.bn1.num_batches_tracked == 1
 
 
 def test_export():
@@ -273,9 +306,16 @@ class TestMobileNetV2:
         model(image(2))[0].sum().backward()
         assert model.layer7[0].conv.eca.conv.weight.grad is not None
 
-    def test_pretrained_is_strict(self, tmp_path):
-        torch.save(MobileNetV2().state_dict(), tmp_path / 'plain.pth')
-        init = dict(type='Pretrained', checkpoint=str(tmp_path / 'plain.pth'))
-        AttentionMobileNetV2(init_cfg=init).init_weights()
+    @pytest.mark.parametrize('wrap', [
+        lambda init: init, lambda init: [dict(type='Kaiming', layer='Conv2d'), init],
+        lambda init: dict(init, type=PretrainedInit),
+    ], ids=['dict', 'list', 'class'])  # fmt: skip
+    def test_pretrained_is_strict(self, wrap, tmp_path):
+        plain = MobileNetV2().state_dict()
+        torch.save(plain, tmp_path / 'plain.pth')
+        init = wrap(dict(type='Pretrained', checkpoint=str(tmp_path / 'plain.pth')))
+        model = AttentionMobileNetV2(init_cfg=init)
+        model.init_weights()
+        assert all(torch.equal(value, plain[name]) for name, value in model.state_dict().items())
         with pytest.raises(ValueError, match='missing'):
             ECAMobileNetV2(init_cfg=init).init_weights()

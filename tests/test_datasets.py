@@ -10,8 +10,8 @@ from mmdet.datasets import AspectRatioBatchSampler
 from mmdet.registry import DATASETS
 from pycocotools.coco import COCO
 
-from eca_mm.datasets import StepSampler
-from eca_mm.datasets.shapes import CLASSES, NUM_IMAGES, draw_image, draw_shapes
+from eca_mm.datasets import StepSampler, shapes
+from eca_mm.datasets.shapes import CLASSES, NUM_IMAGES, PARTS, draw_image, draw_shapes
 
 
 @pytest.fixture(scope='module', params=NUM_IMAGES)
@@ -73,22 +73,77 @@ def test_processes_may_draw_at_once(tmp_path):
     [w.start() for w in workers]
     [w.join() for w in workers]
     assert [w.exitcode for w in workers] == [0] * 4
-    assert [f.name for f in tmp_path.iterdir()] == ['shapes']  # nothing temporary is left
+    assert [f.name for f in tmp_path.iterdir()] == ['shapes']
+    assert {f.name for f in (tmp_path / 'shapes').iterdir()} == set(PARTS)  # nothing temporary is left
     assert len(list((tmp_path / 'shapes/train').iterdir())) == 800
 
 
-def test_a_foreign_folder_is_left_alone(tmp_path):
-    (tmp_path / 'thesis.tex').write_text('x')
-    with pytest.raises(ValueError, match='not a shapes dataset'):
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=2, val=1))
+
+
+@pytest.mark.parametrize(
+    'found',
+    [['thesis.tex'], ['train', 'val', 'annotations'], ['VERSION'], ['.shapes-x', 'mine'], ['.shapes-x', 'VERSION']],
+)
+def test_a_foreign_folder_is_left_alone(found, tmp_path, few):
+    for name in found:
+        (tmp_path / name).write_text('0')
+    with pytest.raises(ValueError, match='not a shapes dataset of version 1'):
         draw_shapes(tmp_path)
-    assert [f.name for f in tmp_path.iterdir()] == ['thesis.tex']
+    assert sorted(f.name for f in tmp_path.iterdir()) == sorted(found)
+
+
+def test_an_empty_folder_is_filled_where_it_is(tmp_path, few):
+    """As a mount point must be; a link to one stays a link."""
+    (tmp_path / 'disk/lost+found').mkdir(parents=True)
+    (tmp_path / 'shapes').symlink_to('disk')
+    inode = (tmp_path / 'disk').stat().st_ino
+    draw_shapes(tmp_path / 'shapes')
+    assert (tmp_path / 'shapes').is_symlink() and (tmp_path / 'disk').stat().st_ino == inode
+    assert {f.name for f in (tmp_path / 'disk').iterdir()} == {*PARTS, 'lost+found'}
+    assert len(list((tmp_path / 'disk/train').iterdir())) == 2
+
+
+@pytest.mark.parametrize('moved', range(len(PARTS)))
+def test_a_kill_is_made_up_for(moved, tmp_path, few, monkeypatch):
+    """After no part, one, two or three were in place; the killed process has cleaned nothing up."""
+    root, real = tmp_path / 'shapes', shapes._move
+
+    def kill(source, target):
+        if len(list(root.iterdir())) > moved:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(shapes, '_move', kill)
+        with pytest.raises(KeyboardInterrupt):
+            draw_shapes(root)
+    assert not (root / 'VERSION').exists()
+    draw_shapes(root)
+    assert {f.name for f in root.iterdir()} == set(PARTS)
+    assert len(COCO(root / 'annotations/instances_train.json').imgs) == len(list((root / 'train').iterdir())) == 2
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / 'file').touch()
+    (tmp_path / 'nowhere').symlink_to('missing/there')
+    for place in ('file', 'file/shapes', 'nowhere'):
+        with pytest.raises(OSError, match=rf'shapes dataset cannot be drawn .*{place}.*SHAPES_ROOT') as error:
+            draw_shapes(tmp_path / place)
+        assert '\n' not in str(error.value)
+
+
+def test_a_wrong_split_is_refused_before_drawing(tmp_path):
+    with pytest.raises(ValueError, match="split must be one of .*'test'"):
+        DATASETS.build(dict(type='eca_mm.ShapesDataset', split='test', data_root=str(tmp_path / 'shapes')))
+    assert not (tmp_path / 'shapes').exists()
 
 
 def test_registered_for_mmdet(shapes_root):
     dataset = DATASETS.build(dict(type='eca_mm.ShapesDataset', split='val', data_root=str(shapes_root), pipeline=[]))
     assert len(dataset) == 100 and dataset.metainfo['classes'] == CLASSES
-    with pytest.raises(ValueError, match="'test'"):
-        DATASETS.build(dict(type='eca_mm.ShapesDataset', split='test', data_root=str(shapes_root)))
 
 
 @pytest.mark.parametrize('images', [1, 79, 80, 81])

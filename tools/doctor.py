@@ -11,6 +11,7 @@ import importlib.metadata
 import platform
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -21,22 +22,21 @@ class Finding(NamedTuple):
     advice: str = ''
 
 
-# Module, distributions that provide it, first and first-too-new version of the tested range (README).
-PACKAGES = [
-    ('torch', ['torch'], '2.6', '2.14'),
-    ('torchvision', ['torchvision'], '0.21', '0.29'),
-    ('mmengine', ['onedl-mmengine', 'mmengine'], '0.10.7', '0.11'),
-    ('mmcv', ['onedl-mmcv', 'mmcv', 'mmcv-lite'], '2.1.0', '2.4'),
-    ('mmdet', ['onedl-mmdetection', 'mmdet'], '3.3.0', '3.6'),
-    ('mmpretrain', ['onedl-mmpretrain', 'mmpretrain'], '1.2.0', '1.4'),
-    ('pycocotools', ['pycocotools'], '2.0.6', '2.1'),
-    ('eca_mm', ['eca-net-mm'], '0.1', '0.2'),
-]
+# Module -> distributions that provide it, with the versions that were tried: those of the README's table, no others.
+PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
+    'torch': {'torch': ('2.13.0',)},
+    'torchvision': {'torchvision': ('0.28.0',)},
+    'mmengine': {'onedl-mmengine': ('0.10.12',), 'mmengine': ('0.10.7',)},
+    'mmcv': {'onedl-mmcv': ('2.3.6',), 'mmcv': ('2.1.0',), 'mmcv-lite': ()},
+    'mmdet': {'onedl-mmdetection': ('3.5.1',), 'mmdet': ('3.3.0',)},
+    'mmpretrain': {'onedl-mmpretrain': ('1.3.6',), 'mmpretrain': ('1.2.0',)},
+}
+PYTHON = ('3.11',)  # likewise
 
 
-def check_package(module: str, distributions: list[str], low: str, high: str) -> Finding:
+def check_package(module: str, tried: dict[str, tuple[str, ...]]) -> Finding:
     versions = {}
-    for name in distributions:
+    for name in tried:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -54,9 +54,20 @@ def check_package(module: str, distributions: list[str], low: str, high: str) ->
         return Finding(module, found, 'FAIL', f'does not import: {first_line(error)}')
     if module == 'torch' and _numbers(versions['torch']) < [2, 6]:
         return Finding(module, found, 'FAIL', 'checkpoints are read safely with torch 2.6 or newer')
-    if not _numbers(low) <= _numbers(next(iter(versions.values()))) < _numbers(high):
-        return Finding(module, found, 'warn', f'tested with {low} to below {high}')
+    ((name, version),) = versions.items()
+    if version.split('+')[0] not in tried[name]:
+        others = ', '.join(f'{n} {v}' for n, tried_versions in tried.items() for v in tried_versions)
+        return Finding(module, found, 'warn', f'untested: tried was {others}')
     return Finding(module, found)
+
+
+def check_python() -> Finding:
+    found = platform.python_version()
+    if sys.version_info < (3, 10):
+        return Finding('Python', found, 'FAIL', '3.10 or newer is needed')
+    if found.rpartition('.')[0] not in PYTHON:
+        return Finding('Python', found, 'warn', f'untested: tried was {", ".join(PYTHON)}')
+    return Finding('Python', found)
 
 
 def check_call(what: str, call: Callable[[], str], advice: str) -> Finding:
@@ -86,6 +97,42 @@ def mmcv_cuda_ops() -> str:
     return 'RoIAlign runs on the GPU'
 
 
+def numpy_arrays() -> str:
+    import numpy
+    import torch
+
+    torch.from_numpy(numpy.zeros(1)).numpy()
+    return f'{numpy.__version__}, shared with torch'
+
+
+def opencv() -> str:
+    import cv2
+    import numpy
+
+    cv2.resize(numpy.zeros((2, 2, 3), numpy.uint8), (4, 4))
+    return f'{cv2.__version__}, resizes'
+
+
+def coco_masks() -> str:
+    import numpy
+    from pycocotools import mask
+
+    mask.area(mask.encode(numpy.ones((2, 2), numpy.uint8, order='F')))
+    return f'{importlib.metadata.version("pycocotools")}, encodes masks'
+
+
+def tensorboard() -> str:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return f'{importlib.metadata.version("tensorboard")}, {SummaryWriter.__name__} imports'
+
+
+def package() -> str:
+    import eca_mm
+
+    return f'{importlib.metadata.version("eca-net-mm")}, {eca_mm.__name__} imports'
+
+
 def torchvision_ops() -> str:
     import torch
     import torchvision
@@ -101,10 +148,14 @@ def registry() -> str:
     return 'eca_mm.ECAResNet builds from an mmdet config'
 
 
-def mmdet_configs() -> str:
+def inherited_configs() -> str:
     from mmengine.utils import get_installed_path
 
-    return get_installed_path('mmdet')
+    for library in ('mmdet', 'mmpretrain'):
+        folder = Path(get_installed_path(library), '.mim', 'configs', '_base_')
+        if not folder.is_dir():
+            raise FileNotFoundError(f'no {folder}')
+    return 'mmdet:: and mmpretrain:: are found'
 
 
 def check_cuda() -> list[Finding]:
@@ -133,17 +184,22 @@ def _numbers(version: str) -> list[int]:
 
 
 def diagnose() -> list[Finding]:
-    python = Finding('Python', platform.python_version())
-    if sys.version_info < (3, 10):
-        python = python._replace(state='FAIL', advice='3.10 or newer is needed')
     return [
-        python,
-        *(check_package(*package) for package in PACKAGES),
+        check_python(),
+        *(check_package(module, tried) for module, tried in PACKAGES.items()),
+        check_call('eca_mm', package, 'pip install . in the clone, after the above works'),
+        check_call('numpy', numpy_arrays, 'torch and numpy are of different times: install a numpy as old as torch'),
+        check_call('OpenCV', opencv, 'install opencv-python anew, or without a display opencv-python-headless'),
+        check_call('pycocotools', coco_masks, 'install pycocotools anew'),
+        check_call('TensorBoard', tensorboard, 'install tensorboard anew: every config logs to it'),
         check_call('mmcv operators', mmcv_ops, 'mmcv has no compiled operators (mmcv-lite?): see the README'),
         check_call('torchvision operators', torchvision_ops, 'torch and torchvision are of different builds'),
         check_call('registry', registry, 'mend the above first'),
         check_call(
-            'mmdet:: configs', mmdet_configs, 'mmengine 0.10.7 needs pkg_resources: pip install "setuptools<81"'
+            'inherited configs',
+            inherited_configs,
+            'mmengine 0.10.7 needs pkg_resources: pip install "setuptools<81"; mmdet and mmpretrain must be installed, '
+            'a clone in PYTHONPATH has no configs where mmengine looks',
         ),
         *check_cuda(),
     ]

@@ -1,7 +1,6 @@
 """The embedded dataset: coloured shapes in COCO's format, drawn on first use."""
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,6 +26,8 @@ NUM_IMAGES = {'train': 800, 'val': 100}
 TILT = np.pi / 12  # shapes stand upright, but for so much
 MAX_OVERLAP = 0.25  # of two shapes, as a part of the smaller one's area
 VERSION = 1  # to be raised with every change of what is drawn
+PARTS = (*NUM_IMAGES, 'annotations', 'VERSION')  # the dataset is whole when the last one is there
+UNFINISHED = '.shapes-'  # begins the names of the folders that are being drawn in
 
 Mask = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -46,15 +47,16 @@ class ShapesDataset(CocoDataset):
         kwargs: Arguments of ``mmdet.CocoDataset``.
 
     Raises:
-        ValueError: For another split, or if ``data_root`` holds something else.
+        ValueError: For another split.
+        ValueError, OSError: As :func:`draw_shapes`.
     """
 
     METAINFO = dict(classes=CLASSES, palette=[(220, 20, 60), (0, 90, 200), (0, 150, 60), (240, 150, 0)])
 
     def __init__(self, split: str, data_root: str, **kwargs: Any) -> None:
-        draw_shapes(data_root)
         if split not in NUM_IMAGES:
             raise ValueError(f'split must be one of {sorted(NUM_IMAGES)}, got {split!r}')
+        draw_shapes(data_root)
         super().__init__(
             data_root=data_root,
             ann_file=f'annotations/instances_{split}.json',
@@ -64,39 +66,57 @@ class ShapesDataset(CocoDataset):
 
 
 def draw_shapes(root: str | Path) -> None:
-    """Draws both splits into ``root`` unless they are there.
+    """Draws both splits into ``root``, a new or empty folder or a link to one, unless they are there.
 
-    Several processes may call this at once: each draws into a folder of its own, the first to finish moves its folder
-    into place, and the others throw theirs away. The same way a kill leaves no half of a dataset.
+    Several processes may call this at once, and any may be killed: each draws into a folder of its own inside ``root``,
+    then moves the parts into place, VERSION last, and leaves those that another has put there, which are the same. Who
+    is ready removes the folders of the others.
 
     Raises:
-        ValueError: If ``root`` exists and is not a shapes dataset of this version.
+        ValueError: If ``root`` holds something else, or a shapes dataset of another version.
+        OSError: If ``root`` cannot be written, with the reason.
     """
     root = Path(root)
-    if _is_current(root):
+    if _is_whole(root):
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f'.{root.name}-', dir=root.parent))
     try:
+        root.mkdir(parents=True, exist_ok=True)
+        _check_empty(root)
+        folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root))
         for index, split in enumerate(NUM_IMAGES):
-            _draw_split(temporary, split, index)
-        (temporary / 'VERSION').write_text(f'{VERSION}\n')
-        temporary.chmod(0o755)
-        os.rename(temporary, root)  # fails if another process was first, but not over an empty folder
-    except OSError:
-        if not _is_current(root):
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _draw_split(folder, split, index)
+        (folder / 'VERSION').write_text(f'{VERSION}\n')
+        for name in PARTS:
+            _move(folder / name, root / name)
+    except OSError as error:
+        if not _is_whole(root):
+            raise OSError(
+                f'the shapes dataset cannot be drawn ({error}); name another folder by --data-root or SHAPES_ROOT'
+            ) from error
+    for folder in root.glob(f'{UNFINISHED}*'):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_current(root: Path) -> bool:
-    if not root.exists() or not any(root.iterdir()):
-        return False
+def _is_whole(root: Path) -> bool:
     version = root / 'VERSION'
-    if not version.is_file() or version.read_text().strip() != str(VERSION):
+    return version.is_file() and version.read_text().strip() == str(VERSION)
+
+
+def _check_empty(root: Path) -> None:
+    """Passes over what other processes have not finished: their folders, and parts only beside these."""
+    found = {path.name for path in root.iterdir()} - {'lost+found'}
+    unfinished = {name for name in found if name.startswith(UNFINISHED)}
+    foreign = found - unfinished - (set(PARTS[:-1]) if unfinished else set())
+    if foreign and not _is_whole(root):  # unless one has finished in between
         raise ValueError(f'{root} is not a shapes dataset of version {VERSION}: remove it, or name another folder')
-    return True
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError:  # a folder that is not empty is never replaced
+        if not target.exists():
+            raise
 
 
 def _draw_split(root: Path, split: str, split_index: int) -> None:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from eca_mm.models.attention.arguments import positive_int
 from eca_mm.models.attention.pooling import rescale, squeeze
 
 
@@ -28,9 +29,8 @@ def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
     >>> [eca_kernel_size(c) for c in (64, 128, 256, 512, 1024, 2048)]
     [3, 5, 5, 5, 5, 7]
     """
-    if not isinstance(channels, int) or channels < 1:
-        raise ValueError(f'channels must be a positive integer, got {channels!r}')
-    if gamma <= 0:
+    channels = positive_int('channels', channels)
+    if not gamma > 0:
         raise ValueError(f'gamma must be positive, got {gamma!r}')
     t = int(abs((math.log2(channels) + b) / gamma))
     return t if t % 2 else t + 1
@@ -39,9 +39,7 @@ def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
 def _odd_kernel_size(kernel_size: int | None, channels: int, gamma: float, b: float) -> int:
     if kernel_size is None:
         return eca_kernel_size(channels, gamma, b)
-    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f'kernel_size must be a positive odd integer, or None for Eq. 9, got {kernel_size!r}')
-    return kernel_size
+    return positive_int('kernel_size', kernel_size, 'a positive odd integer, or None for Eq. 9', lambda k: k % 2 == 1)
 
 
 @MODELS.register_module()
@@ -57,7 +55,8 @@ class ECALayer(nn.Module):
         gamma, b: Parameters of Eq. 9, used when ``kernel_size`` is None.
 
     Raises:
-        ValueError: For an even or non-positive kernel size; in ``forward``, for an input that is not 4-dimensional.
+        ValueError: If ``in_channels`` is not a positive integer, or ``kernel_size`` not a positive odd one; in
+            ``forward``, for an input that is not 4-dimensional.
 
     >>> ECALayer(512)
     ECALayer(
@@ -69,6 +68,7 @@ class ECALayer(nn.Module):
 
     def __init__(self, in_channels: int, kernel_size: int | None = None, gamma: float = 2, b: float = 1) -> None:
         super().__init__()
+        in_channels = positive_int('in_channels', in_channels)
         k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
         self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
 
@@ -92,6 +92,7 @@ class ECANSLayer(nn.Module):
 
     def __init__(self, in_channels: int, kernel_size: int | None = None, gamma: float = 2, b: float = 1) -> None:
         super().__init__()
+        in_channels = positive_int('in_channels', in_channels)
         k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
         self.conv = nn.Conv1d(in_channels, in_channels, k, groups=in_channels, bias=False)
 

@@ -1,6 +1,14 @@
 """What every channel attention of the paper starts and ends with: g(X) of Eq. 1, and the rescaling of X."""
 
+import torch
 from torch import Tensor
+
+
+@torch.fx.wrap  # a leaf for torch.fx, which cannot follow the condition: a traced layer checks its input too
+def _features(x: Tensor) -> Tensor:
+    if x.ndim != 4:
+        raise ValueError(f'channel attention needs features of shape (N, C, H, W), got {list(x.shape)}')
+    return x
 
 
 def squeeze(x: Tensor) -> Tensor:
@@ -15,9 +23,7 @@ def squeeze(x: Tensor) -> Tensor:
     Raises:
         ValueError: If ``x`` is not 4-dimensional.
     """
-    if x.ndim != 4:
-        raise ValueError(f'channel attention needs features of shape (N, C, H, W), got {tuple(x.shape)}')
-    return x.mean((2, 3))
+    return _features(x).mean((2, 3))
 
 
 def rescale(x: Tensor, weights: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from eca_mm.models.attention.arguments import divisor, positive_int
 from eca_mm.models.attention.pooling import rescale, squeeze
 
 
@@ -19,19 +20,19 @@ class SELayer(nn.Module):
         bias: Biases in both layers, as timm's and mmpretrain's SE have them.
 
     Raises:
-        ValueError: If ``ratio`` is not a positive divisor of ``in_channels``; in ``forward``, for an input that is not
-            4-dimensional.
+        ValueError: If ``in_channels`` is not a positive integer, or ``ratio`` does not divide it; in ``forward``, for
+            an input that is not 4-dimensional.
     """
 
     _abbr_ = 'se'
 
     def __init__(self, in_channels: int, ratio: int = 16, bias: bool = False) -> None:
         super().__init__()
-        if ratio < 1 or in_channels % ratio:
-            raise ValueError(f'ratio must be a positive divisor of in_channels={in_channels}, got {ratio!r}')
-        self.fc1 = nn.Linear(in_channels, in_channels // ratio, bias=bias)
+        in_channels = positive_int('in_channels', in_channels)
+        hidden = in_channels // divisor('ratio', ratio, in_channels)
+        self.fc1 = nn.Linear(in_channels, hidden, bias=bias)
         self.relu = nn.ReLU(inplace=True)
-        self.fc2 = nn.Linear(in_channels // ratio, in_channels, bias=bias)
+        self.fc2 = nn.Linear(hidden, in_channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return rescale(x, self.fc2(self.relu(self.fc1(squeeze(x)))).sigmoid())
@@ -45,13 +46,14 @@ class SEVar1Layer(nn.Module):
         in_channels: Number of channels C; nothing depends on it.
 
     Raises:
-        ValueError: In ``forward``, for an input that is not 4-dimensional.
+        ValueError: If ``in_channels`` is not a positive integer; in ``forward``, for an input that is not 4-dimensional.
     """
 
     _abbr_ = 'se'
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
+        positive_int('in_channels', in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return rescale(x, squeeze(x).sigmoid())
@@ -70,8 +72,8 @@ class SEGCLayer(nn.Module):
         group_width: Channels per group C / G, instead of ``groups``.
 
     Raises:
-        ValueError: If not exactly one of both is given, or it is not a positive divisor of ``in_channels``; in
-            ``forward``, for an input that is not 4-dimensional.
+        ValueError: If ``in_channels`` is not a positive integer, not exactly one of both others is given, or it does
+            not divide ``in_channels``; in ``forward``, for an input that is not 4-dimensional.
     """
 
     _abbr_ = 'se'
@@ -80,10 +82,10 @@ class SEGCLayer(nn.Module):
         super().__init__()
         if (groups is None) == (group_width is None):
             raise ValueError(f'give either groups or group_width, got {groups!r} and {group_width!r}')
-        name, value = ('groups', groups) if groups is not None else ('group_width', group_width or 0)
-        if value < 1 or in_channels % value:
-            raise ValueError(f'{name} must be a positive divisor of in_channels={in_channels}, got {value!r}')
-        groups = value if name == 'groups' else in_channels // value
+        in_channels = positive_int('in_channels', in_channels)
+        if groups is None:
+            groups = in_channels // divisor('group_width', group_width, in_channels)
+        groups = divisor('groups', groups, in_channels)
         self.conv = nn.Conv1d(in_channels, in_channels, 1, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

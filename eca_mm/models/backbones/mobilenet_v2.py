@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmcv.cnn.bricks import build_plugin_layer
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones.mobilenet_v2 import MobileNetV2
 
-from eca_mm.models.backbones.common import Attention, StrictBackbone, per_stage
+from eca_mm.models.backbones.common import Attention, StrictBackbone, build_attention, per_stage
 
 
 @MODELS.register_module()
@@ -21,10 +20,12 @@ class AttentionMobileNetV2(StrictBackbone, MobileNetV2):
     Args:
         attention: Config of the layer, e.g. ``dict(type='SELayer', ratio=8)``, built with ``in_channels`` of the block's
             output; None for a plain MobileNetV2; or a sequence of these, one per stage (seven).
-        kwargs: Arguments of ``mmpretrain.MobileNetV2``: widen_factor, out_indices, frozen_stages, norm_eval, with_cp, ...
+        kwargs: Arguments of ``mmpretrain.MobileNetV2``: widen_factor, out_indices, frozen_stages, norm_eval, with_cp,
+            init_cfg, ... What :class:`AttentionResNet` says of the last two holds here too.
 
     Raises:
-        ValueError: For a sequence of attentions that has not one entry per stage.
+        ValueError: For an attention that is not registered, a sequence of attentions that has not one entry per stage,
+            or a stage that there is not.
     """
 
     arch_settings: list[list[int]]
@@ -33,7 +34,7 @@ class AttentionMobileNetV2(StrictBackbone, MobileNetV2):
         super().__init__(**kwargs)
         for i, cfg in enumerate(per_stage('attention', attention, len(self.arch_settings))):
             for block in getattr(self, f'layer{i + 1}') if cfg is not None else ():
-                block.conv.add_module(*build_plugin_layer(cfg, in_channels=_out_channels(block)))
+                block.conv.add_module(*build_attention(cfg, _out_channels(block)))
 
 
 @MODELS.register_module()

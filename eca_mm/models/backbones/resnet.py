@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmcv.cnn.bricks import build_plugin_layer
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck, ResLayer, ResNet
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eca_mm.models.backbones.common import Attention, StrictBackbone, per_stage
+from eca_mm.models.backbones.common import Attention, StrictBackbone, build_attention, per_stage
 
 
 class _AttentionSlot(nn.Module):
-    """A residual block whose branch ends in an attention layer, before drop path and the sum (the paper's Figure 2).
-
-    The layer is built as mmcv builds plugins: with ``in_channels``, and named by its ``_abbr_``.
-    """
+    """A residual block whose branch ends in an attention layer, before drop path and the sum (the paper's Figure 2)."""
 
     num_convs: int
     out_channels: int
@@ -29,7 +25,7 @@ class _AttentionSlot(nn.Module):
         super().__init__(*args, **kwargs)
         self.attention_name: str | None = None
         if attention is not None:
-            self.attention_name, layer = build_plugin_layer(attention, in_channels=self.out_channels)
+            self.attention_name, layer = build_attention(attention, self.out_channels)
             self.add_module(self.attention_name, layer)
 
     def _residual(self, x: Tensor) -> Tensor:
@@ -72,10 +68,12 @@ class AttentionResNet(StrictBackbone, ResNet):
         kwargs: Arguments of ``mmpretrain.ResNet``: out_indices, frozen_stages, norm_eval, norm_cfg, with_cp,
             drop_path_rate, deep_stem, avg_down, style, strides, dilations, zero_init_residual, init_cfg, ...
             ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` is strict here: see
-            :func:`eca_mm.checkpoints.load_backbone`.
+            :func:`eca_mm.checkpoints.load_backbone`. ``with_cp`` saves memory by computing every block twice, and as
+            in mmpretrain both passes move the running statistics of its batch norms that are being trained.
 
     Raises:
-        ValueError: For an unknown depth, or a sequence of attentions that has not one entry per stage.
+        ValueError: For an unknown depth, an attention that is not registered, a sequence of attentions that has not one
+            entry per stage, or a stage in ``out_indices`` or ``frozen_stages`` that there is not.
     """
 
     res_layers: list[str]
@@ -90,6 +88,7 @@ class AttentionResNet(StrictBackbone, ResNet):
     def __init__(self, depth: int, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
         if depth not in self.arch_settings:
             raise ValueError(f'depth must be one of {sorted(self.arch_settings)}, got {depth!r}')
+        _check_stages(**kwargs)
         self._stage_attention = per_stage('attention', attention, kwargs.get('num_stages', 4))
         super().__init__(depth, **kwargs)
 
@@ -109,10 +108,29 @@ class ECAResNet(AttentionResNet):
         kwargs: As for :class:`AttentionResNet`, without ``attention``.
 
     Raises:
-        ValueError: For an unknown depth, an even or non-positive kernel size, or a sequence of kernel sizes that has
-            not one entry per stage.
+        ValueError: As :class:`AttentionResNet`; for an even or non-positive kernel size, or a sequence of kernel sizes
+            that has not one entry per stage.
     """
 
     def __init__(self, depth: int, kernel_size: int | None | Sequence[int | None] = None, **kwargs: Any) -> None:
         sizes = per_stage('kernel_size', kernel_size, kwargs.get('num_stages', 4))
         super().__init__(depth, [dict(type='eca_mm.ECALayer', kernel_size=k) for k in sizes], **kwargs)
+
+
+def _check_stages(
+    num_stages: int = 4,
+    strides: Sequence[int] = (1, 2, 2, 2),
+    dilations: Sequence[int] = (1, 1, 1, 1),
+    out_indices: Sequence[int] = (3,),
+    frozen_stages: int = -1,
+    **_: Any,
+) -> None:
+    """ValueError for what mmpretrain, with these defaults, asserts without a word."""
+    if num_stages not in range(1, 5):
+        raise ValueError(f'num_stages must be 1 to 4, got {num_stages!r}')
+    per_stage('strides', strides, num_stages)
+    per_stage('dilations', dilations, num_stages)
+    if not out_indices or any(i not in range(num_stages) for i in out_indices):
+        raise ValueError(f'out_indices must be stages from 0 to {num_stages - 1}, got {out_indices!r}')
+    if frozen_stages not in range(-1, num_stages + 1):
+        raise ValueError(f'frozen_stages must be -1 (none), 0 (the stem) or 1 to {num_stages}, got {frozen_stages!r}')
