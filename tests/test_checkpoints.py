@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ import torch
 import torchvision
 from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from torch import nn
 
-from eca_mm.checkpoints import AtomicBackend, latest_checkpoint, load_backbone, read_checkpoint
+from eca_mm.checkpoints import AtomicBackend, latest_checkpoint, load_backbone, read_checkpoint, weights_of
+from eca_mm.checkpoints.reading import read_for_mmengine
+from eca_mm.engine import runner
 from eca_mm.models import AttentionResNet, ECAResNet
+from tests.conftest import REPOSITORY
 
 
 class Bomb:
@@ -153,18 +159,19 @@ THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_in
 
 
 def test_code_in_the_text_of_a_config_does_not_run(tmp_path):
-    """mmengine's resume runs ``meta['config']``; its own checkpoints have ``meta['cfg']``."""
+    """mmengine's resume runs ``meta['config']``, where MMDetection 1.x has it; its own checkpoints have ``meta['cfg']``."""
     meta = dict(epoch=1, iter=1, cfg='x = 1', config=f'import os\nos.mkdir({str(tmp_path / "ran")!r})')
-    assert read_checkpoint(save(tmp_path / 'a.pth', dict(meta=meta)))['meta'] == dict(epoch=1, iter=1, cfg='x = 1')
+    read = read_checkpoint(save(tmp_path / 'a.pth', dict(meta=meta)))['meta']
+    assert read == dict(epoch=1, iter=1, cfg='x = 1', config_text=meta['config'])
 
 
 def test_every_scheme_of_mmengine_is_read_safely(tmp_path):
     program = """
 import sys
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
-from eca_mm.checkpoints import read_checkpoint, use_safe_loading
+from eca_mm.checkpoints.reading import read_for_mmengine, use_safe_loading
 use_safe_loading()
-assert len(CheckpointLoader._schemes) > 8 and set(CheckpointLoader._schemes.values()) == {read_checkpoint}
+assert len(CheckpointLoader._schemes) > 8 and set(CheckpointLoader._schemes.values()) == {read_for_mmengine}
 for name in ('torchvision://resnet5000', 's3://x/y.pth', 'pavi://x'):
     try:
         _load_checkpoint(name)
@@ -174,6 +181,37 @@ for name in ('torchvision://resnet5000', 's3://x/y.pth', 'pavi://x'):
         sys.exit(name)
 """
     subprocess.run([sys.executable, '-c', program], check=True)
+
+
+class TestWeightsOf:
+    @pytest.mark.parametrize('wrap', [
+        lambda s: s, lambda s: dict(state_dict=s, epoch=1), lambda s: dict(model=s, args=Namespace(lr=0.1)),
+        lambda s: {f'module._orig_mod.{key}': value for key, value in s.items()},
+        lambda s: dict(state_dict={f'module.{key}': value for key, value in s.items()} | dict(n_averaged=torch.tensor(2))),
+    ])  # fmt: skip
+    def test_mmengine_loads_what_is_checked(self, wrap, tmp_path):
+        state = {'head.fc.bias': torch.ones(2)}
+        file = save(tmp_path / 'a.pth', wrap(state))
+        checkpoint = read_checkpoint(file)
+        assert list(weights_of(checkpoint)) == list(runner.weights_of(checkpoint)) == list(state)
+        model = nn.ModuleDict(dict(head=nn.ModuleDict(dict(fc=nn.Linear(1, 2)))))
+        _load_checkpoint_to_model(model, read_for_mmengine(file))
+        assert model['head']['fc'].bias.equal(torch.ones(2))
+
+    @pytest.mark.parametrize('checkpoint', [
+        dict(state_dict=[1]), dict(state_dict={1: 2}), dict(state_dict={}), {'head.fc.bias': 5}, {}, dict(model=None),
+        {'head.fc.bias': 5, 'head.fc.weight': torch.ones(1)}, {1: torch.ones(1)},
+        {'fc.bias': torch.ones(1), 'module.fc.bias': torch.ones(1)},
+    ])  # fmt: skip
+    def test_refuses_what_are_no_weights(self, checkpoint):
+        with pytest.raises(ValueError, match=r'^a\.pth (has|holds) '):
+            weights_of(checkpoint, 'a.pth')
+
+    def test_tools(self, refuse, tmp_path):
+        for content in (dict(state_dict=[1]), dict(state_dict={1: 2}), {'head.fc.bias': 5}):
+            save(tmp_path / 'a.pth', content)
+            sentence = refuse('test', REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_shapes.py', tmp_path / 'a.pth')
+            assert sentence.startswith(f'error: {tmp_path}/a.pth h') and 'weights' in sentence
 
 
 class TestLoadBackbone:
@@ -212,6 +250,30 @@ class TestLoadBackbone:
         with pytest.raises(ValueError, match=message):
             target.init_weights()
         assert all(v.equal(before[k]) for k, v in target.state_dict().items())
+
+    @pytest.mark.parametrize(('value', 'message'), [
+        (torch.full((64,), float('nan')), 'a.pth has NaN or infinity in 1 weights: layer1.0.bn1.bias'),
+        (torch.ones(64, dtype=torch.int32), 'a.pth has layer1.0.bn1.bias in torch.int32: weights must be dense'),
+    ])  # fmt: skip
+    def test_refuses_what_are_no_numbers(self, tmp_path, value, message):
+        state = ECAResNet(18).state_dict() | {'layer1.0.bn1.bias': value}
+        with pytest.raises(ValueError, match=message):
+            load_backbone(ECAResNet(18), str(save(tmp_path / 'a.pth', state)))
+
+    def test_refuses_another_style(self, tmp_path):
+        """Whose weights have the same keys and shapes; the file's config tells."""
+        caffe, pytorch = (AttentionResNet(50, style=style) for style in ('caffe', 'pytorch'))
+        for text, fits, not_fits in (
+            ('model = dict(backbone=dict(style="caffe"))', caffe, pytorch),
+            ('model = dict(backbone=dict(depth=50))', pytorch, caffe),
+        ):
+            file = save(tmp_path / 'a.pth', dict(state_dict=caffe.state_dict(), meta=dict(cfg=text)))
+            load_backbone(fits, str(file))
+            with pytest.raises(ValueError, match=f"config says style='{fits.style}', and the backbone has style="):
+                load_backbone(not_fits, str(file))
+        load_backbone(caffe, str(save(tmp_path / 'a.pth', caffe.state_dict())))  # nothing tells
+        state = AttentionResNet(18).state_dict()
+        load_backbone(AttentionResNet(18), str(save(tmp_path / 'a.pth', dict(state_dict=state, meta=dict(cfg=text)))))
 
     def test_later_stages_may_be_left_out(self, tmp_path):
         file = save(tmp_path / 'a.pth', ECAResNet(18).state_dict())

@@ -1,12 +1,16 @@
 """Converted weights against the networks they come from, to 1e-10 in float64; and what is refused."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import sys
 import threading
+import warnings
+from argparse import Namespace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,17 +27,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 import eca_mm
-from eca_mm.checkpoints import known, load_backbone
+from eca_mm.checkpoints import known, load_backbone, read_checkpoint
+from eca_mm.checkpoints.convert.config import backbone_config
 from eca_mm.checkpoints.convert.convert import convert
-from eca_mm.checkpoints.convert.files import fetch
 from eca_mm.checkpoints.convert.network import describe, infer
 from eca_mm.checkpoints.convert.sources import find_layout, to_ours
+from eca_mm.checkpoints.download import local_file
 from eca_mm.engine.files import check_weights
 from eca_mm.models import AttentionResNet, ECAMobileNetV2, ECAResNet
 from tests.conftest import REPOSITORY, quietly
 from tests.test_backbones import randomize
 from tests.test_checkpoints import Bomb
-from tests.test_legacy import build
+from tests.test_legacy import build, downgrade
 
 ODD = (97, 131)
 USUAL = (224, 224)
@@ -187,7 +192,16 @@ class Detector(nn.Module):
         return self.backbone(x)[-1]
 
 
-ECA_PLUGIN = dict(cfg=dict(type='eca_mm.ECALayer', kernel_size=3), stages=(True,) * 4, position='after_conv3')
+def eca_plugins(*sizes):
+    """ECA of these sizes in the stages of mmdet's ResNet."""
+    return [
+        dict(
+            cfg=dict(type='eca_mm.ECALayer', kernel_size=k),
+            stages=tuple(i == n for i in range(4)),
+            position='after_conv3',
+        )
+        for n, k in enumerate(sizes)
+    ]
 
 
 def of_timm(name, **kwargs):
@@ -204,72 +218,73 @@ def of_torchvision(name, **kwargs):
 
 MIXED = (None, dict(type='SELayer'), dict(type='ECANSLayer', kernel_size=3), dict(type='SEGCLayer', groups=4))
 
-# Name: the network, its config line, and whether 224 x 224 is tried besides the odd size.
+# Name: the network, its config line.
 SE8, SE16 = (f"dict(type='eca_mm.SELayer', ratio={ratio}, bias=True)" for ratio in (8, 16))
 NETWORKS = {
     'authors eca_resnet18': (
-        lambda: AuthorsResNet((2, 2, 2, 2), 1, (3, 5, 7, 7)), "ECAResNet', depth=18, kernel_size=(3, 5, 7, 7)", False,
+        lambda: AuthorsResNet((2, 2, 2, 2), 1, (3, 5, 7, 7)), "ECAResNet', depth=18, kernel_size=(3, 5, 7, 7)",
     ),
     'authors eca_resnet34': (
-        lambda: AuthorsResNet((3, 4, 6, 3), 1, (3, 3, 5, 7)), "ECAResNet', depth=34, kernel_size=(3, 3, 5, 7)", False,
+        lambda: AuthorsResNet((3, 4, 6, 3), 1, (3, 3, 5, 7)), "ECAResNet', depth=34, kernel_size=(3, 3, 5, 7)",
     ),
     'authors eca_resnet50': (
-        lambda: AuthorsResNet((3, 4, 6, 3), 4, (3, 5, 5, 7)), "ECAResNet', depth=50, kernel_size=(3, 5, 5, 7)", True,
+        lambda: AuthorsResNet((3, 4, 6, 3), 4, (3, 5, 5, 7)), "ECAResNet', depth=50, kernel_size=(3, 5, 5, 7)",
     ),
-    'authors eca_mobilenetv2': (AuthorsMobileNetV2, "ECAMobileNetV2', kernel_size=(1, 1, 1, 1, 3, 3, 3)", True),
-    'timm resnet50': (of_timm('resnet50'), "AttentionResNet', depth=50", False),
+    'authors eca_resnet101': (
+        lambda: AuthorsResNet((3, 4, 23, 3), 4, (3, 3, 5, 7)), "ECAResNet', depth=101, kernel_size=(3, 3, 5, 7)",
+    ),
+    'authors eca_mobilenetv2': (AuthorsMobileNetV2, "ECAMobileNetV2', kernel_size=(1, 1, 1, 1, 3, 3, 3)"),
+    'timm resnet50': (of_timm('resnet50'), "AttentionResNet', depth=50"),
     'timm resnet50, eca': (
-        of_timm('resnet50', block_args=dict(attn_layer='eca')), "ECAResNet', depth=50, kernel_size=(5, 5, 5, 7)", False,
+        of_timm('resnet50', block_args=dict(attn_layer='eca')), "ECAResNet', depth=50, kernel_size=(5, 5, 5, 7)",
     ),
     'timm resnet18, eca': (
-        of_timm('resnet18', block_args=dict(attn_layer='eca')), "ECAResNet', depth=18, kernel_size=(3, 5, 5, 5)", True,
+        of_timm('resnet18', block_args=dict(attn_layer='eca')), "ECAResNet', depth=18, kernel_size=(3, 5, 5, 5)",
     ),
     'timm ecaresnet50d': (
-        of_timm('ecaresnet50d'), "ECAResNet', depth=50, deep_stem=True, avg_down=True, kernel_size=(5, 5, 5, 7)", True,
+        of_timm('ecaresnet50d'), "ECAResNet', depth=50, deep_stem=True, avg_down=True, kernel_size=(5, 5, 5, 7)",
     ),
     'timm resnet18d': (
-        of_timm('resnet18d', num_classes=7), "AttentionResNet', depth=18, deep_stem=True, avg_down=True", False,
+        of_timm('resnet18d', num_classes=7), "AttentionResNet', depth=18, deep_stem=True, avg_down=True",
     ),
     'timm resnet18, wide stem': (
         of_timm('resnet18', stem_type='deep', stem_width=64),
-        "AttentionResNet', depth=18, deep_stem=True, stem_channels=128", False,
+        "AttentionResNet', depth=18, deep_stem=True, stem_channels=128",
     ),
-    'timm seresnet50': (of_timm('seresnet50'), f"AttentionResNet', depth=50, attention={SE16}", False),
+    'timm seresnet50': (of_timm('seresnet50'), f"AttentionResNet', depth=50, attention={SE16}"),
     'timm seresnet18': (
-        of_timm('seresnet18'), f"AttentionResNet', depth=18, attention=({SE8}, {SE16}, {SE16}, {SE16})", False,
+        of_timm('seresnet18'), f"AttentionResNet', depth=18, attention=({SE8}, {SE16}, {SE16}, {SE16})",
     ),
-    'torchvision resnet18': (of_torchvision('resnet18', num_classes=10), "AttentionResNet', depth=18", True),
-    'torchvision resnet50': (of_torchvision('resnet50'), "AttentionResNet', depth=50", True),
-    'torchvision mobilenet_v2': (of_torchvision('mobilenet_v2'), "AttentionMobileNetV2'", True),
+    'torchvision resnet18': (of_torchvision('resnet18', num_classes=10), "AttentionResNet', depth=18"),
+    'torchvision resnet50': (of_torchvision('resnet50'), "AttentionResNet', depth=50"),
+    'torchvision mobilenet_v2': (of_torchvision('mobilenet_v2'), "AttentionMobileNetV2'"),
     'torchvision mobilenet_v2, 1.4': (
-        of_torchvision('mobilenet_v2', width_mult=1.4), "AttentionMobileNetV2', widen_factor=1.4", False,
+        of_torchvision('mobilenet_v2', width_mult=1.4), "AttentionMobileNetV2', widen_factor=1.4",
     ),
-    'mmpretrain ResNet-18': (lambda: Classifier(dict(type='ResNet', depth=18), 512), "AttentionResNet', depth=18", True),
+    'mmpretrain ResNet-18': (lambda: Classifier(dict(type='ResNet', depth=18), 512), "AttentionResNet', depth=18"),
     'mmpretrain ResNetV1d-18': (
         lambda: Classifier(dict(type='ResNetV1d', depth=18), 512),
-        "AttentionResNet', depth=18, deep_stem=True, avg_down=True", False,
+        "AttentionResNet', depth=18, deep_stem=True, avg_down=True",
     ),
     'mmpretrain SEResNet-50': (
         lambda: Classifier(dict(type='SEResNet', depth=50), 2048), f"AttentionResNet', depth=50, attention={SE16}",
-        True,
     ),
-    'mmpretrain MobileNetV2': (lambda: Classifier(dict(type='MobileNetV2'), 1280), "AttentionMobileNetV2'", True),
-    'mmdet ResNet-50': (lambda: Detector(depth=50), "AttentionResNet', depth=50", True),
+    'mmpretrain MobileNetV2': (lambda: Classifier(dict(type='MobileNetV2'), 1280), "AttentionMobileNetV2'"),
+    'mmdet ResNet-50': (lambda: Detector(depth=50), "AttentionResNet', depth=50"),
     'mmdet ResNet-50, eca': (
-        lambda: Detector(depth=50, plugins=[ECA_PLUGIN]), "ECAResNet', depth=50, kernel_size=(3, 3, 3, 3)", False,
+        lambda: Detector(depth=50, plugins=eca_plugins(3, 3, 3, 3)), "ECAResNet', depth=50, kernel_size=(3, 3, 3, 3)",
     ),
     'mmdet ResNetV1d-50': (
         lambda: Detector(depth=50, deep_stem=True, avg_down=True),
-        "AttentionResNet', depth=50, deep_stem=True, avg_down=True", False,
+        "AttentionResNet', depth=50, deep_stem=True, avg_down=True",
     ),
     'backbone ECAMobileNetV2': (
-        lambda: Last(ECAMobileNetV2(kernel_size=3)), "ECAMobileNetV2', kernel_size=(3, 3, 3, 3, 3, 3, 3)", False,
+        lambda: Last(ECAMobileNetV2(kernel_size=3)), "ECAMobileNetV2', kernel_size=(3, 3, 3, 3, 3, 3, 3)",
     ),
     'mmpretrain AttentionResNet-18': (
         lambda: Classifier(dict(type='AttentionResNet', depth=18, attention=MIXED), 512),
         "AttentionResNet', depth=18, attention=(None, dict(type='eca_mm.SELayer', ratio=16), "
         "dict(type='eca_mm.ECANSLayer', kernel_size=3), dict(type='eca_mm.SEGCLayer', groups=4))",
-        False,
     ),
 }  # fmt: skip
 
@@ -310,26 +325,42 @@ def randomized(model):
     return model
 
 
+# The last blocks of the stages in torchvision's and the authors' MobileNetV2, which have no modules for stages.
+ENDS = [f'features.{n}' for n in (1, 3, 6, 10, 13, 16, 17)]
+
+
+def features(model, image):
+    """The feature maps of all stages, and the output."""
+    stages = [m for name, m in model.named_modules() if re.search(r'(^|\.)layer\d$', name) or name in ENDS]
+    assert len(stages) in (4, 7)
+    maps = []
+    hooks = [stage.register_forward_hook(lambda *call: maps.append(call[-1])) for stage in stages]
+    with torch.no_grad():
+        maps.append(model(image))
+    for hook in hooks:
+        hook.remove()
+    return maps
+
+
 def difference(theirs, ours, *sizes):
-    """The greatest difference of the outputs, in float64 on images of these sizes."""
+    """The greatest difference of the feature maps and the outputs, in float64 on images of these sizes."""
     theirs, ours = theirs.double().eval(), ours.double().eval()
     greatest = 0.0
     for size in sizes:
         image = torch.randn(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            expected, got = theirs(image), ours(image)
-        assert expected.shape == got.shape and expected.std() > 1e-3  # a network that is dead proves nothing
-        greatest = max(greatest, (got - expected).abs().max().item())
+        for expected, got in zip(features(theirs, image), features(ours, image), strict=True):
+            assert expected.shape == got.shape and expected.std() > 1e-3  # a network that is dead proves nothing
+            greatest = max(greatest, (got - expected).abs().max().item())
     return greatest
 
 
 def measure_source(name, folder):
-    build, line, usual = NETWORKS[name]
+    build, line = NETWORKS[name]
     theirs = randomized(build())
     source = 'timm' if name == 'timm resnet50' else None  # its keys are torchvision's
     result = convert(save(folder / 'theirs.pth', theirs), folder / 'ours.pth', source=source)
     assert (result.source, result.line) == (name.split()[0], f"backbone=dict(type='eca_mm.{line})")
-    return difference(theirs, ours(folder / 'ours.pth'), ODD, *[USUAL] * usual)
+    return difference(theirs, ours(folder / 'ours.pth'), ODD, USUAL)
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -400,7 +431,7 @@ def measure_target(name, folder):
     theirs = eval(line)
     state = torch.load(folder / 'theirs.pth', weights_only=True)
     theirs.load_state_dict(state if target == 'torchvision' else state['state_dict'], strict=True)
-    return difference(model if channels else Pooled(model), theirs, ODD, *[USUAL] * ('18' in line))
+    return difference(model if channels else Pooled(model), theirs, ODD, USUAL)
 
 
 @pytest.mark.parametrize('name', BACK)
@@ -419,21 +450,158 @@ def test_grey_images(tmp_path):
 def test_infers_deep_networks(counts, depth):
     with torch.device('meta'):
         state = AuthorsResNet(counts, 4, (3, 3, 5, 7)).state_dict()
-    network = infer(to_ours(state, find_layout(state)).tensors)
+    network = infer(to_ours(state, find_layout(state)).tensors, {})
     assert describe(network) == f"backbone=dict(type='eca_mm.ECAResNet', depth={depth}, kernel_size=(3, 3, 5, 7))"
 
 
-def test_what_no_tensor_tells_is_read_from_the_training_config(tmp_path):
-    state = Detector(depth=50, style='caffe').state_dict()
-    meta = dict(cfg="model = dict(backbone=dict(type='ResNet', depth=50, style='caffe'))")
-    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'a.pth')
-    result = convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth', to='backbone')
-    assert result.line == "backbone=dict(type='eca_mm.AttentionResNet', depth=50, style='caffe')"
-    with pytest.raises(ValueError, match="timm has no ResNet with style='caffe'"):
-        convert(str(tmp_path / 'a.pth'), tmp_path / 'c.pth', to='timm')
-    state = Classifier(dict(type='AttentionResNet', depth=18, attention=dict(type='SEVar1Layer')), 512).state_dict()
-    torch.save(dict(state_dict=state, meta=dict(cfg='SEVar1Layer')), tmp_path / 'a.pth')
-    assert 'SEVar1Layer' in convert(str(tmp_path / 'a.pth'), tmp_path / 'd.pth').line
+class TestUntold:
+    """What no tensor tells is read from the config in the checkpoint, also from that of an earlier conversion."""
+
+    @pytest.fixture(scope='class')
+    def detector(self):
+        return Detector(depth=50).state_dict()
+
+    @pytest.mark.parametrize(('meta', 'options'), [
+        (dict(cfg="model = dict(backbone=dict(type='ResNet', depth=50, style='caffe'))"), "style='caffe'"),
+        (dict(cfg='model = {"detector": {"backbone": dict(style="caffe", norm_cfg=norm_cfg)}}'), "style='caffe'"),
+        # MMDetection 1.x: the files that a config inherits from, each below its path.
+        (dict(config="/a b/base.py\nmodel = dict(backbone=dict(style='pytorch', norm_cfg=dict(type='BN')))\n"
+                     "../child.py\n_base_ = './base.py'\nmodel = dict(backbone=dict(style=\"caffe\"))\n"), "style='caffe'"),
+        (dict(cfg='model = dict(backbone=dict(strides=[1, 2, 1, 1], dilations=(1, 1, 2, 4)))'),
+         'strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)'),
+    ])  # fmt: skip
+    def test_lasts_for_any_number_of_conversions(self, detector, meta, options, tmp_path):
+        torch.save(dict(state_dict=detector, meta=meta), tmp_path / '0.pth')
+        for n, suffix in enumerate(('pth', 'safetensors', 'pth')):
+            source = tmp_path / (f'{n}.safetensors' if n == 2 else f'{n}.pth')
+            result = convert(str(source), tmp_path / f'{n + 1}.{suffix}', to='backbone')
+            assert result.line == f"backbone=dict(type='eca_mm.AttentionResNet', depth=50, {options})"
+            with pytest.raises(ValueError, match=f'timm has no ResNet with {re.escape(options)}'):
+                convert(str(source), tmp_path / 'timm.pth', to='timm')
+        load_backbone(MMPRETRAIN.build(eval(f'dict({result.line})')['backbone']), str(tmp_path / '3.pth'))
+
+    @pytest.mark.parametrize(('backbone', 'message'), [
+        ('dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), contract_dilation=True', 'contract_dilation=True, and no ResNet'),
+        ('dilations=(1, 1, 1, 2), multi_grid=(1, 2, 4)', 'multi_grid=(1, 2, 4), and no ResNet'),
+        ("strides='none'", "strides='none', and no ResNet"),
+        ("style='other'", "style='other', and no ResNet"),
+        ('style=(1, 1, 1, 1)', 'style=(1, 1, 1, 1), and no ResNet'),
+        ("plugins=[dict(cfg=dict(type='ECALayer'), position='after_conv2')]", "a plugin with position='after_conv2'"),
+    ])  # fmt: skip
+    def test_refuses_what_is_not_here(self, detector, backbone, message, tmp_path):
+        meta = dict(cfg=f'model = dict(backbone=dict({backbone}))')
+        torch.save(dict(state_dict=detector, meta=meta), tmp_path / 'a.pth')
+        with pytest.raises(ValueError, match=re.escape(message)):
+            convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+
+    def test_dilated_mobilenets(self, tmp_path):
+        meta = dict(cfg='model = dict(backbone=dict(dilations=(1, 1, 1, 2, 2, 4, 4)))')
+        torch.save(dict(state_dict=AuthorsMobileNetV2().state_dict(), meta=meta), tmp_path / 'a.pth')
+        with pytest.raises(ValueError, match=re.escape('dilations=(1, 1, 1, 2, 2, 4, 4), and no MobileNetV2 here has')):
+            convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+
+    SE_VAR1 = "dict(type='eca_mm.SEVar1Layer')"
+
+    @pytest.mark.parametrize(('told', 'line'), [
+        (f'attention={SE_VAR1}', f'attention={SE_VAR1}'),
+        (f'attention=(None, {SE_VAR1}, None, None)', f'attention=(None, {SE_VAR1}, None, None)'),
+        (f"plugins=[dict(cfg={SE_VAR1}, stages=(False, False, True, True), position='after_conv3')]",
+         f'attention=(None, None, {SE_VAR1}, {SE_VAR1})'),
+    ])  # fmt: skip
+    def test_attention_without_weights(self, told, line, tmp_path):
+        state = Classifier(dict(type='AttentionResNet', depth=18), 512).state_dict()
+        meta = dict(cfg=f"model = dict(backbone=dict(depth=18, style='caffe', {told}))")  # which 18 does not notice
+        torch.save(dict(state_dict=state, meta=meta), tmp_path / 'a.pth')
+        result = convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth', to='backbone')
+        assert result.line == f"backbone=dict(type='eca_mm.AttentionResNet', depth=18, {line})"
+        with pytest.raises(
+            ValueError, match='timm has ECA or SE in all stages of a ResNet, and this one has eca_mm.SEVar1'
+        ):
+            convert(str(tmp_path / 'b.pth'), tmp_path / 'c.pth', to='timm')
+
+    def test_says_what_it_cannot_know(self, detector, tmp_path):
+        torch.save(dict(state_dict=detector, meta=dict(cfg='model = dict(')), tmp_path / 'a.pth')
+        result = convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+        assert '\nnote: the config among its metadata is not Python: whether its style, ' in str(result)
+
+    def test_configs_do_not_run(self, tmp_path):
+        text = f'import os\nmodel = dict(backbone=dict(depth=os.mkdir({str(tmp_path / "ran")!r}), style="caffe"))'
+        assert backbone_config(text) == dict(style='caffe') and not any(tmp_path.iterdir())
+        for text in ('(' * 10_000, 'x = \0', 'model = 1\nbackbone = 2', 'model: dict(backbone=3)', ''):
+            with contextlib.suppress(ValueError):
+                assert backbone_config(text) == {}
+
+
+class TestAntiAliasing:
+    """timm's resnetaa50 has the keys and shapes of its resnet50."""
+
+    @pytest.mark.parametrize('arch', ['resnetaa50', 'seresnetaa50d'])
+    def test_its_name_tells(self, arch, tmp_path):
+        torch.save(dict(arch=arch, state_dict=timm.create_model(arch).state_dict()), tmp_path / 'a.pth')
+        for load in (partial(convert, dst=tmp_path / 'b.pth'), partial(load_backbone, AttentionResNet(50))):
+            with pytest.raises(ValueError, match=rf'a\.pth is of {arch}, which has a AvgPool2d \(layer2.0.aa\)'):
+                load(str(tmp_path / 'a.pth'))
+
+    def test_without_timm(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, 'timm', None)
+        state = torchvision.models.resnet18().state_dict()
+        torch.save(dict(arch='resnetblur18', state_dict=state), tmp_path / 'a.pth')
+        with pytest.raises(ValueError, match=r'a\.pth is of resnetblur18, which is anti-aliased'):
+            convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+        torch.save(dict(arch='resnet18', state_dict=state), tmp_path / 'a.pth')
+        assert convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth').notes == ()
+
+    def test_says_where_nothing_tells(self, tmp_path):
+        torch.save(torchvision.models.resnet18().state_dict(), tmp_path / 'a.pth')
+        report = str(convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth', to='backbone'))
+        assert '\nnote: nothing tells whether it is anti-aliased, ' in report
+        assert convert(str(tmp_path / 'b.pth'), tmp_path / 'c.pth').notes == ()
+
+
+class TestEntries:
+    """Checkpoints with more than one set of weights."""
+
+    @pytest.fixture
+    def two(self):
+        return changed(), {key: value * 0.5 for key, value in changed().items()}
+
+    @pytest.mark.parametrize(('entry', 'other', 'about'), [
+        ('state_dict', 'state_dict_ema', 'the averaged ones'),
+        ('model', 'model_ema', 'the averaged ones'),
+        ('state_dict', 'ema_state_dict', 'with mmengine those before averaging'),
+    ])  # fmt: skip
+    def test_averaged(self, two, entry, other, about, tmp_path):
+        averaged = {f'module.{key}': value for key, value in two[1].items()}
+        content = {entry: two[0], other: averaged | dict(n_averaged=torch.tensor(3), steps=torch.tensor(3))}
+        torch.save(content | dict(args=Namespace(lr=0.1)), tmp_path / 'a.pth')
+        result = convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+        assert result.conversion.tensors['head.fc.weight'].equal(two[0]['fc.weight'])
+        assert result.conversion.dropped == {
+            other: f'other weights, {about}; --entry {other} takes them',
+            'args': 'state of the training, not weights',
+        }
+        result = convert(str(tmp_path / 'a.pth'), tmp_path / 'c.pth', entry=other)
+        assert result.conversion.tensors['head.fc.weight'].equal(two[1]['fc.weight'])
+        assert result.conversion.dropped['n_averaged'] == 'how many models were averaged'
+
+    def test_torchs_averaged_model(self, tmp_path):
+        model = AuthorsResNet((2, 2, 2, 2), 1, (3, 5, 7, 7))
+        torch.save(torch.optim.swa_utils.AveragedModel(model).state_dict(), tmp_path / 'a.pth')
+        assert set(convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth').conversion.dropped) == {'n_averaged'}
+        ours(tmp_path / 'b.pth')
+
+    def test_tool(self, two, tmp_path, monkeypatch, refuse):
+        torch.save(dict(ema_state_dict=two[1], epoch=3), tmp_path / 'a.pth')
+        assert refuse('convert_checkpoint', 'a.pth', 'b.pth') == (
+            'error: a.pth holds no weights: its entries are ema_state_dict, epoch; '
+            'tools/convert_checkpoint.py --entry ema_state_dict takes those that are there'
+        )
+        sentence = refuse('convert_checkpoint', 'a.pth', 'b.pth', '--entry', 'ema')
+        assert sentence == "error: a.pth has no entry 'ema', its entries are ema_state_dict, epoch"
+        assert "has a int under 'epoch'" in refuse('convert_checkpoint', 'a.pth', 'b.pth', '--entry', 'epoch')
+        monkeypatch.setattr('sys.argv', ['convert_checkpoint', 'a.pth', 'b.pth', '--entry', 'ema_state_dict'])
+        quietly(REPOSITORY / 'tools/convert_checkpoint.py')
+        ours(tmp_path / 'b.pth')
 
 
 class TestFile:
@@ -465,7 +633,9 @@ class TestFile:
     def test_safetensors_is_a_source(self, src, tmp_path):
         convert(src, tmp_path / 'a.safetensors', to='timm')
         result = convert(str(tmp_path / 'a.safetensors'), tmp_path / 'b.pth')
-        assert (result.source, result.conversion.dropped) == ('timm', {})
+        assert (result.source, set(result.conversion.dropped)) == ('timm', {'meta'})
+        shutil.copy(tmp_path / 'a.safetensors', tmp_path / 'a.pth')  # whatever it is called
+        assert str(convert(str(tmp_path / 'a.pth'), tmp_path / 'd.pth')) == str(result)
         expected = convert(src, tmp_path / 'c.pth').conversion.tensors
         assert all(value.equal(expected[key]) for key, value in result.conversion.tensors.items())
 
@@ -504,7 +674,7 @@ class TestFile:
     def test_urls_with_the_same_last_name(self, src, tmp_path, monkeypatch):
         monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
         monkeypatch.setattr('torch.hub.download_url_to_file', lambda url, file, _: Path(file).write_text(url))
-        files = {fetch(f'https://somewhere/{name}/model.pth') for name in ('a', 'b', 'a')}
+        files = {local_file(f'https://somewhere/{name}/model.pth') for name in ('a', 'b', 'a')}
         assert sorted(f.read_text() for f in files) == [f'https://somewhere/{name}/model.pth' for name in 'ab']
 
     def test_downloads_are_what_their_names_promise(self, src, tmp_path, monkeypatch):
@@ -519,13 +689,13 @@ class TestFile:
             threading.Thread(target=server.serve_forever).start()
             url = f'http://127.0.0.1:{server.server_port}'
             for name in ('a.pth', f'a-{sha[:8]}.pth', 'a-20200130.pth', 'deadbeef.pth'):
-                assert fetch(f'{url}/{name}').read_bytes() == Path(src).read_bytes()
+                assert local_file(f'{url}/{name}').read_bytes() == Path(src).read_bytes()
             for name, reason in (
                 ('a-0123456789abcdef.pth', f'expected "0123456789abcdef", got "{sha}"'),
                 ('b.pth', '404'),
             ):
                 with pytest.raises(ValueError, match=f'{name} cannot be downloaded: .*{reason}'):
-                    fetch(f'{url}/{name}')
+                    local_file(f'{url}/{name}')
             server.shutdown()
         assert len(list((tmp_path / 'home').rglob('*.*'))) == 4
 
@@ -543,6 +713,11 @@ class TestFile:
             (tmp_path / 'eca.pth.tar' / 'a.pth', 'cannot be written'),
         ):
             assert message in refuse('convert_checkpoint', src, dst, '--force')
+        (tmp_path / 'checkpoints').mkdir()
+        file = Path(shutil.copy(src, tmp_path / 'checkpoints/eca_resnet18_k3577.pth'))
+        for name in (file.as_uri(), 'eca_resnet18_k3577'):
+            assert 'is the source itself' in refuse('convert_checkpoint', name, file, '--force')
+        assert file.read_bytes() == before
         (tmp_path / 'there.pth').write_text('mine')
         assert 'is there already; --force writes over it' in refuse('convert_checkpoint', src, tmp_path / 'there.pth')
         assert (tmp_path / 'there.pth').read_text() == 'mine' and Path(src).read_bytes() == before
@@ -572,6 +747,12 @@ def changed(**changes):
 def with_nan(value):
     value[0] = float('nan')
     return value
+
+
+def quantised(value):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # torch is about to drop them
+        return torch.quantize_per_tensor(value, 0.1, 0, torch.qint8)
 
 
 def renumbered(old, new, state):
@@ -647,7 +828,35 @@ WRONG = {
         'kernel_size must be a positive odd integer',
     ),
     'no weights': (lambda: dict(epoch=3, state_dict={}), [], 'holds no weights'),
-    'other nesting': (lambda: dict(generator=changed()), [], 'holds no weights: its entries are generator'),
+    'other nesting': (
+        lambda: dict(generator=changed()), [], 'holds no weights: its entries are generator; tools/convert_checkpoint.py '
+        '--entry generator takes those',
+    ),
+    'a list': (lambda: dict(state_dict=[1]), [], "has a list under 'state_dict', not a dictionary of weights"),
+    'names that are numbers': (lambda: dict(state_dict={1: torch.ones(2)}), [], 'has 1 among its weights'),
+    'numbers as weights': (lambda: dict(state_dict={1: 2}), [], 'holds no weights'),
+    'a number as a weight': (lambda: changed(fc__bias=lambda _: 5), [], "has 'fc.bias' among its weights, of int"),
+    'no classes': (
+        lambda: changed(fc__weight=lambda w: w[:0], fc__bias=lambda b: b[:0]), [], 'the classifier has no classes',
+    ),
+    **{
+        f'{dtype}': (
+            lambda dtype=dtype: changed(layer1__0__bn1__weight=lambda w: w.to(dtype)), [],
+            f'has layer1.0.bn1.weight in {dtype}: weights must be dense tensors of float16, ',
+        )
+        for dtype in (torch.int64, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn)
+    },
+    'quantised': (
+        lambda: changed(fc__weight=quantised), [],
+        'has fc.weight in torch.qint8: weights must be dense',
+    ),
+    'sparse': (
+        lambda: changed(fc__weight=lambda w: w.to_sparse()), [], 'has fc.weight in torch.float32, torch.sparse_coo: weights',
+    ),
+    'meta': (lambda: changed(fc__weight=lambda w: w.to('meta')), [], 'has fc.weight in torch.float32, without data: weights'),
+    'a count in complex numbers': (
+        lambda: changed(bn1__num_batches_tracked=lambda n: n.to(torch.complex64)), [], 'num_batches_tracked in torch.complex64',
+    ),
     'source': (
         changed, ['--source', 'mmpretrain'], 'are not the weights of a ResNet or MobileNetV2 as mmpretrain names them',
     ),
@@ -671,10 +880,10 @@ WRONG = {
 
 # What is in the file, byte by byte.
 BROKEN = {
-    'truncated': (lambda data: data[: len(data) // 2], 'is truncated or not a PyTorch checkpoint'),
-    'empty': (lambda data: b'', 'is truncated or not a PyTorch checkpoint'),
-    'html': (lambda data: b'<!DOCTYPE html><title>Sign in</title>', 'is not a PyTorch checkpoint'),
-}  # fmt: skip
+    'truncated': (lambda data: data[: len(data) // 2], 'is truncated or not a {} '),
+    'empty': (lambda data: b'', 'is truncated or not a {} '),
+    'html': (lambda data: b'\n<!DOCTYPE html><title>Sign in</title>', 'is not a PyTorch checkpoint but a web page'),
+}
 
 
 class TestRefuses:
@@ -702,13 +911,14 @@ class TestRefuses:
         torch.save(changed(), tmp_path / 'a.pth')
         break_, message = BROKEN[name]
         (tmp_path / 'a.pth').write_bytes(break_((tmp_path / 'a.pth').read_bytes()))
-        check(tmp_path / 'a.pth', message)
+        check(tmp_path / 'a.pth', message.format('PyTorch'))
 
     @pytest.mark.parametrize('name', BROKEN)
     def test_broken_safetensors(self, name, check, tmp_path):
         save_file(changed(), tmp_path / 'a.safetensors')
-        (tmp_path / 'a.safetensors').write_bytes(BROKEN[name][0]((tmp_path / 'a.safetensors').read_bytes()))
-        check(tmp_path / 'a.safetensors', 'is truncated or not a safetensors file')
+        break_, message = BROKEN[name]
+        (tmp_path / 'a.safetensors').write_bytes(break_((tmp_path / 'a.safetensors').read_bytes()))
+        check(tmp_path / 'a.safetensors', message.format('safetensors'))
 
     def test_a_pickle_bomb_does_not_run(self, check, tmp_path):
         torch.save(dict(state_dict=changed(), extra=Bomb(tmp_path / 'ran')), tmp_path / 'a.pth.tar')
@@ -716,6 +926,25 @@ class TestRefuses:
         (tmp_path / 'a.pth.tar').write_bytes(pickle.dumps(Bomb(tmp_path / 'ran'), protocol=2))
         check(tmp_path / 'a.pth.tar', 'refused')
         assert not (tmp_path / 'ran').exists()
+
+    @pytest.mark.parametrize('broken', [b'<html>Quota exceeded', b'half of it'])
+    def test_a_broken_download_is_tried_again(self, broken, tmp_path, monkeypatch):
+        monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+        torch.save(changed(), tmp_path / 'a.pth')
+        content = [broken, broken, (tmp_path / 'a.pth').read_bytes()]
+        monkeypatch.setattr('torch.hub.download_url_to_file', lambda url, f, _: Path(f).write_bytes(content.pop(0)))
+        url = 'https://somewhere/a.pth'
+        for read in (partial(convert, dst=tmp_path / 'b.pth'), read_checkpoint):
+            with pytest.raises(
+                ValueError, match=f'{url} gave no checkpoint, and the download was removed: .*-a.pth is'
+            ):
+                read(url)
+        convert(url, tmp_path / 'b.pth')
+        convert(url, tmp_path / 'c.pth')  # it is there now
+        (tmp_path / 'a.pth').write_bytes(broken)
+        with pytest.raises(ValueError, match=r'a\.pth is'):
+            convert((tmp_path / 'a.pth').as_uri(), tmp_path / 'd.pth')
+        assert (tmp_path / 'a.pth').read_bytes() == broken  # no download
 
     def test_what_is_not_there(self, refuse, tmp_path):
         assert 'checkpoint not found' in refuse('convert_checkpoint', 'nowhere.pth', 'out.pth')
@@ -751,6 +980,20 @@ class TestDetector:
             'belongs to the detector, not to its backbone',
         )
         ECAResNet(50, (3, 3, 7, 7)).load_state_dict(result.conversion.tensors, strict=True)
+
+    def test_the_report_tells_what_became_of_rows(self, tmp_path):
+        new = build('mask_rcnn_eca_r50_fpn').state_dict()
+        state = {f'module._orig_mod.{key}': tensor for key, tensor in downgrade(new, None).items()}
+        torch.save(dict(state_dict=state), tmp_path / 'a.pth')
+        result = convert(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+        assert result.source == 'mmdet1' and result.conversion.tensors.keys() == new.keys()
+        for layer, rows in (
+            ('bbox_head.fc_cls', '81 rows: background first -> last'),
+            ('bbox_head.fc_reg', '324 -> 320 rows: background first -> none'),
+            ('mask_head.conv_logits', '81 -> 80 rows: background first -> none'),
+        ):
+            assert f'  renamed    2  module._orig_mod.{layer}.* -> roi_head.{layer}.*  ({rows})\n' in str(result)
+        assert str(result).count('rows') == 3
 
     def test_refuses_half_of_one(self, tmp_path):
         old = {key: v for key, v in build('retinanet_eca_r50_fpn').state_dict().items() if 'retina_reg' not in key}
@@ -788,7 +1031,8 @@ class TestNames:
     @pytest.mark.parametrize(('name', 'theirs', 'ours'), [
         ('eca_resnet18_k3577', lambda: AuthorsResNet((2, 2, 2, 2), 1, (3, 5, 7, 7)), lambda k: ECAResNet(18, k)),
         ('eca_mobilenetv2_k13', AuthorsMobileNetV2, ECAMobileNetV2),
-        ('mask_rcnn_ecanet50_k3377_bs8_lr0.01', lambda: Detector(depth=50, plugins=[ECA_PLUGIN]), lambda _: ECAResNet(50, 3)),
+        ('mask_rcnn_ecanet50_k3377_bs8_lr0.01', lambda: Detector(depth=50, plugins=eca_plugins(3, 3, 7, 7)),
+         lambda k: ECAResNet(50, k)),
     ])  # fmt: skip
     def test_loads(self, name, theirs, ours):
         theirs = randomize(theirs())
@@ -798,6 +1042,27 @@ class TestNames:
         backbone.init_weights()
         got, expected = ({p.abs().sum().item() for p in model.parameters()} for model in (backbone, theirs))
         assert got <= expected
+
+    @pytest.mark.parametrize(('theirs', 'sizes'), [
+        (lambda: ECAResNet(18, (3, 3, 7, 7)), '(3, 3, 7, 7)'), (lambda: AttentionResNet(18), 'none'),
+    ])  # fmt: skip
+    def test_checks_kernel_sizes(self, theirs, sizes):
+        file, theirs = known.KNOWN['eca_resnet18_k3577'], theirs()
+        torch.save(theirs.state_dict(), file.path)
+        sentence = (
+            f'{file.name} has ECA with kernel sizes (3, 5, 7, 7), and {file.path} with {sizes}: put the right file'
+        )
+        for load in (partial(convert, dst='out.pth'), partial(load_backbone, theirs)):
+            with pytest.raises(ValueError, match=re.escape(sentence)):
+                load(file.name)
+        convert(str(file.path), 'out.pth')  # by its path it is what it is
+
+    @pytest.mark.parametrize('path', ['eca_resnet50_k3557.pth.tar', 'x/eca_resnet50_k3557.pth', 'x/eca_resnet50_k3557'])
+    def test_says_where_to_get_a_file_that_is_named_so(self, path, refuse):
+        sentence = refuse('convert_checkpoint', path, 'out.pth')
+        assert sentence.startswith(
+            f'error: checkpoint not found: {path}; download it by hand from https://drive.google'
+        )
 
     def test_checks_sha256_where_it_is_known(self, monkeypatch):
         file = known.KNOWN['eca_resnet18_k3577']

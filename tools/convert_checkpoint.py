@@ -21,10 +21,13 @@ def main() -> None:
     p.add_argument('dst', metavar='DST', help='the file to write: .pth or .safetensors')
     p.add_argument('--source', choices=SOURCES, help='whose weights they are (default: recognised by the keys)')
     p.add_argument('--to', choices=TARGETS, help='(default: mmpretrain; mmdet for a detector of MMDetection 1.x)')
+    p.add_argument(
+        '--entry', metavar='KEY', help='the weights in the checkpoint (default: state_dict, model, or all of it)'
+    )
     p.add_argument('--force', action='store_true', help='write over DST')
     p.add_argument('--traceback', action='store_true', help='show where an error came up')
     a = p.parse_args()
-    print(convert(a.src, a.dst, source=a.source, to=a.to, force=a.force))
+    print(convert(a.src, a.dst, source=a.source, to=a.to, entry=a.entry, force=a.force))
     print(f'written: {a.dst}')
 
 

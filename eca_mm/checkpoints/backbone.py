@@ -4,6 +4,7 @@ from torch import nn
 
 from eca_mm.checkpoints.convert.files import read_weights
 from eca_mm.checkpoints.convert.sources import find_layout, to_ours
+from eca_mm.checkpoints.known import check_kernel_sizes
 from eca_mm.checkpoints.strict import check_fit
 
 
@@ -19,15 +20,18 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
         source: A file, a URL, a known name such as ``eca_resnet50_k3557``, or ``timm://NAME``, see :func:`read_weights`.
 
     Raises:
-        FileNotFoundError, ValueError: As :func:`read_weights`, and ValueError as :func:`find_layout` and
-            :func:`check_fit`; the backbone is then unchanged.
+        FileNotFoundError, ValueError: As :func:`read_weights`, and ValueError as :func:`find_layout`,
+            :func:`check_kernel_sizes` and :func:`check_fit`; also if a config in the file states another style than the
+            backbone has. The backbone is then unchanged.
     """
-    tensors = read_weights(source).tensors
+    file = read_weights(source)
+    tensors = file.tensors
     what = f'{source} does not fit {type(backbone).__name__}'
     try:
         ours = to_ours(tensors, find_layout(tensors)).tensors
     except ValueError as error:
         raise ValueError(f'{what}: {error}') from error
+    check_kernel_sizes(source, ours)
     parts = {name for name, _ in backbone.named_children()}
     weights = {
         key.removeprefix('backbone.'): value
@@ -35,4 +39,8 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
         if key.startswith('backbone.') and key.split('.')[1] in parts
     }
     check_fit(backbone.state_dict(), weights, what)
+    style, own = file.config.get('style', 'pytorch'), getattr(backbone, 'style', None)
+    bottlenecks = 'layer1.0.conv3.weight' in weights  # whose stride the style moves, and no tensor tells
+    if file.config and bottlenecks and style != own:
+        raise ValueError(f'{what}: its config says style={style!r}, and the backbone has style={own!r}')
     backbone.load_state_dict(weights, strict=False)

@@ -3,9 +3,11 @@
 import hashlib
 import importlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 README = 'https://github.com/BangguWu/ECANet#experiments'
@@ -31,6 +33,11 @@ class Known(NamedTuple):
         """Where it is, or should be put."""
         places = [Path('checkpoints') / f'{self.name}{suffix}' for suffix in ('.pth.tar', '.pth')]
         return next((place for place in places if place.is_file()), places[0])
+
+    @property
+    def advice(self) -> str:
+        """How to get it."""
+        return f'download it by hand from https://drive.google.com/open?id={self.drive} or by another link in {README}'
 
 
 # No file has been seen by us, hence no sha256. k of MobileNetV2 is that of the authors' newest code.
@@ -62,13 +69,41 @@ def known_file(name: str) -> Path:
     """
     known = KNOWN[name]
     if not known.path.is_file():
-        raise FileNotFoundError(
-            f'{name} is not there: download it by hand from https://drive.google.com/open?id={known.drive} or by another '
-            f'link in {README}, and put it at {known.path}'
-        )
+        raise FileNotFoundError(f'{name} is not there: {known.advice}, and put it at {known.path}')
     if known.sha256 and (found := sha256(known.path)) != known.sha256:
         raise ValueError(f'{known.path} is not the file that is known as {name}: sha256 {found}, not {known.sha256}')
     return known.path
+
+
+def where_to_get(path: Path) -> str:
+    """The end of a sentence about a path that is not there: what to do if it is named as a known file, else nothing."""
+    known = KNOWN.get(re.sub(r'\.pth(\.tar)?$', '', path.name))
+    return f'; {known.advice}, and put it there' if known else ''
+
+
+def check_kernel_sizes(name: str, weights: Mapping[str, Tensor]) -> None:
+    """Compares the kernel sizes of ECA with those that a known file has; passes over names that are not known.
+
+    Args:
+        name: Where the weights come from.
+        weights: By the names of our classifiers.
+
+    Raises:
+        ValueError: If they differ: then it is another file under that name.
+    """
+    if name not in KNOWN:
+        return
+    layers = [
+        (re.fullmatch(r'backbone\.layer(\d+)\.\d+\.(?:conv\.)?eca\.conv\.weight', key), value)
+        for key, value in weights.items()
+    ]
+    sizes = {int(found[1]): value.shape[-1] for found, value in layers if found}
+    got, expected = tuple(sizes[stage] for stage in sorted(sizes)), KNOWN[name].kernel_size
+    if got != expected:
+        raise ValueError(
+            f'{name} has ECA with kernel sizes {expected}, and {KNOWN[name].path} with {got or "none"}: put the right file '
+            'there, or name this one by its path'
+        )
 
 
 def sha256(path: Path) -> str:
@@ -106,8 +141,35 @@ def timm_weights(name: str) -> dict[str, Tensor]:
     except Exception as error:  # of timm, huggingface_hub and its HTTP client, which share no class
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise ValueError(f'timm cannot load {name}: {reason}') from error
+    _check_parts(model, f'timm://{name}')
+    return model.state_dict()
+
+
+def check_arch(arch: str, what: str) -> None:
+    """Checks the ``arch`` in a checkpoint, where timm and others put the network's name; its keys may not tell as much.
+
+    Args:
+        arch: The name.
+        what: Names the checkpoint in messages.
+
+    Raises:
+        ValueError: If timm knows it as a network with other layers than those here. Without timm, if it is named as its
+            anti-aliased ones are.
+    """
+    try:
+        timm: Any = importlib.import_module('timm')
+    except ImportError:
+        if re.search('resnet(aa|blur)', arch):
+            raise ValueError(f'{what} is of {arch}, which is anti-aliased, as no ResNet here is') from None
+        return
+    if 'resnet' in arch and timm.is_model(arch):  # the keys tell of all others
+        with torch.device('meta'):
+            model = timm.create_model(arch, pretrained=False)
+        _check_parts(model, f'{what} is of {arch}, which')
+
+
+def _check_parts(model: nn.Module, what: str) -> None:
     for path, module in model.named_modules():
         part = type(module).__name__
         if not _TIMM_PARTS.fullmatch(part) or (path.endswith('.aa') and part != 'Identity'):
-            raise ValueError(f'timm://{name} has a {part} ({path or "the network"}), which no ResNet here has')
-    return model.state_dict()
+            raise ValueError(f'{what} has a {part} ({path or "the network"}), which no ResNet here has')

@@ -1,23 +1,28 @@
 """Reading checkpoints without running code from them."""
 
+import argparse
+import json
 import pickle
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import get_external_models, get_mmcls_models, get_torchvision_models
+
+from eca_mm.checkpoints.download import cache_file, local_file
+from eca_mm.checkpoints.weights import weights_of
 
 _multiarray = getattr(np, '_core', None) or np.core  # numpy 2 renamed it
 
-# All that a training checkpoint of mmengine holds besides tensors and plain Python: its log history, in numpy arrays.
+# All that training checkpoints hold besides tensors and plain Python: of mmengine its log history, in numpy arrays; of timm
+# and torchvision the arguments of the command, plain attributes.
 ALLOWED_CLASSES = [
     HistoryBuffer,
+    argparse.Namespace,
     _multiarray.multiarray._reconstruct,
     _multiarray.multiarray.scalar,
     np.ndarray,
@@ -44,71 +49,95 @@ _ALLOWED = [
     ),
 ]
 
-# mmengine's names for files on the web.
-_CATALOGUES = {
-    'torchvision': get_torchvision_models,
-    'modelzoo': get_torchvision_models,
-    'open-mmlab': get_external_models,
-    'openmmlab': get_external_models,
-    'mmcls': get_mmcls_models,
-}
-
 
 def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any]:
     """Reads a checkpoint with ``torch.load(weights_only=True)``, allowing the classes in ``ALLOWED_CLASSES`` besides.
 
     Args:
-        path: A file written by ``torch.save``, the http(s) or file URL of one, which is downloaded once, or one of
-            mmengine's names for such: ``torchvision://resnet50``, ``open-mmlab://...``, ``mmcls://...``.
-        map_location: As in ``torch.load``.
+        path: A file written by ``torch.save`` or in the format of safetensors, whatever its name, or what
+            :func:`~eca_mm.checkpoints.download.local_file` finds one by: a URL, ``torchvision://resnet50``, ...
+        map_location: As in ``torch.load``; safetensors are read onto the CPU.
+
+    Returns:
+        What the file holds. Of safetensors: ``state_dict`` and, if there are any, ``meta``. The text under
+        ``meta['config']``, which mmengine would run as Python, is under ``meta['config_text']``.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, is not a checkpoint, or would have to run code to load; if the URL cannot
+        ValueError: If the file is truncated, is not a checkpoint, or would have to run code to load; if a URL cannot
             be had; also if torch is older than 2.6, whose safe loading cannot be extended by name.
     """
     _require_torch()
-    name = resolve_name(str(path))
+    name = str(path)
+    file = local_file(name)
+    try:
+        checkpoint = _load(file, map_location)
+    except ValueError as error:
+        download = cache_file(name)
+        if download is None:
+            raise
+        download.unlink(missing_ok=True)  # else it would be read for ever, whatever there is at the URL
+        raise ValueError(f'{name} gave no checkpoint, and the download was removed: {error}') from error
+    meta = checkpoint.get('meta')
+    if isinstance(meta, dict) and 'config' in meta:
+        meta['config_text'] = meta.pop('config')  # mmengine 0.x wrote `cfg`; it would run this one
+    return checkpoint
+
+
+def _load(file: Path, map_location: Any) -> dict[str, Any]:
+    try:
+        size = file.stat().st_size
+        with open(file, 'rb') as stream:
+            head = stream.read(16)
+    except IsADirectoryError:
+        raise ValueError(f'{file} is a folder, not a checkpoint file') from None
+    except OSError as error:
+        raise ValueError(f'{file} cannot be read: {error}') from error
+    if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'<'):
+        raise ValueError(f'{file} is not a PyTorch checkpoint but a web page: download the file that the page offers')
+    # Whatever its name, a file of safetensors begins with the length of its header, a JSON object.
+    if file.suffix == '.safetensors' or (head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < size):
+        return _load_safetensors(file)
     with torch.serialization.safe_globals(_ALLOWED):
         try:
-            if '://' in name:
-                checkpoint = torch.hub.load_state_dict_from_url(name, map_location=map_location, weights_only=True)
-            else:
-                checkpoint = torch.load(Path(name).expanduser(), map_location=map_location, weights_only=True)
-        except FileNotFoundError:
-            raise FileNotFoundError(f'checkpoint not found: {name}') from None
-        except IsADirectoryError:
-            raise ValueError(f'{name} is a folder, not a checkpoint file') from None
-        except (PermissionError, URLError) as error:
-            raise ValueError(f'{name} cannot be read: {error}') from error
+            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
         except torch.OutOfMemoryError:
             raise
         except pickle.UnpicklingError as error:
-            raise ValueError(_refusal(name, str(error))) from error
+            raise ValueError(_refusal(str(file), str(error))) from error
         except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
-            raise ValueError(f'{name} is truncated or not a PyTorch checkpoint ({error})') from error
+            raise ValueError(f'{file} is truncated or not a PyTorch checkpoint ({error})') from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'{name} holds a {type(checkpoint).__name__}, not a dictionary of weights')
-    if isinstance(checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)  # mmengine 0.x wrote `cfg`; it would run this text as Python
+        raise ValueError(f'{file} holds a {type(checkpoint).__name__}, not a dictionary of weights')
     return checkpoint
+
+
+def _load_safetensors(file: Path) -> dict[str, Any]:
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise ValueError(f'{file} needs the package safetensors: pip install safetensors') from error
+    try:
+        with safe_open(file, 'pt') as content:
+            header = content.metadata() or {}
+            state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118  (it is no dictionary)
+    except Exception as error:  # safetensors has its own class, and torch's RuntimeError
+        raise ValueError(f'{file} is truncated or not a safetensors file ({error})') from error
+    meta = {key: _from_json(value) for key, value in header.items() if key != 'format'}
+    return dict(state_dict=state, meta=meta) if meta else dict(state_dict=state)
+
+
+def _from_json(text: str) -> Any:
+    """Our own metadata are JSON; those of others stay text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _require_torch() -> None:
     if [int(part) for part in torch.__version__.split('.')[:2]] < [2, 6]:
         raise ValueError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
-
-
-def resolve_name(name: str) -> str:
-    scheme, separator, rest = name.partition('://')
-    if not separator or scheme in ('http', 'https', 'file'):
-        return name
-    if scheme not in _CATALOGUES:
-        raise ValueError(f'{name}: only files, URLs and {", ".join(f"{s}://" for s in _CATALOGUES)} can be read')
-    catalogue = _CATALOGUES[scheme]()
-    if rest not in catalogue:
-        raise ValueError(f'{name}: mmengine knows no {rest!r} there')
-    return catalogue[rest]
 
 
 def _refusal(name: str, error: str) -> str:
@@ -121,8 +150,23 @@ def _refusal(name: str, error: str) -> str:
     )
 
 
+def read_for_mmengine(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any]:
+    """A checkpoint with its weights where mmengine looks for them, so that it loads what :func:`weights_of` checks.
+
+    mmengine looks under ``state_dict`` alone, knows no prefix but ``module.``, and passes over what it does not find.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`read_checkpoint` and :func:`weights_of`.
+    """
+    checkpoint = read_checkpoint(path, map_location)
+    weights = weights_of(checkpoint, str(path))
+    if weights.keys() == checkpoint.get('state_dict', {}).keys():
+        return checkpoint
+    return {**checkpoint, 'state_dict': weights}
+
+
 def use_safe_loading() -> None:
-    """Makes mmengine read every checkpoint with :func:`read_checkpoint`, for this process.
+    """Makes mmengine read every checkpoint with :func:`read_for_mmengine`, for this process.
 
     mmengine's own loaders unpickle whatever `weights_only=True` refuses.
 
@@ -130,14 +174,18 @@ def use_safe_loading() -> None:
         ValueError: If torch is older than 2.6: better now than after the training.
     """
     _require_torch()
-    CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), read_checkpoint, force=True)
+    CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), read_for_mmengine, force=True)
 
 
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
+def latest_checkpoint(work_dir: str | Path, units: tuple[str, ...] = ('epoch',)) -> Path | None:
     """The newest complete ``epoch_*.pth`` in a work directory, or None.
 
     Complete means that the archive has its directory, which `torch.save` writes last.
+
+    Args:
+        work_dir: The folder; it need not exist.
+        units: First parts of the names: ``('epoch', 'iter')`` looks for ``iter_*.pth`` too.
     """
-    files = [f for f in Path(work_dir).glob('epoch_*.pth') if re.fullmatch(r'epoch_\d+', f.stem)]
+    files = [f for f in Path(work_dir).glob('*.pth') if re.fullmatch(rf'({"|".join(units)})_\d+', f.stem)]
     complete = [f for f in files if zipfile.is_zipfile(f)]
     return max(complete, key=lambda f: f.stat().st_mtime_ns, default=None)

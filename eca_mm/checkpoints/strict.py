@@ -1,8 +1,42 @@
-"""Whether weights and a model fit, all of them."""
+"""Whether weights are sound, and whether they and a model fit, all of them."""
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
+
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def check_values(weights: Mapping[str, Tensor], what: str) -> None:
+    """Makes sure that weights are dense numbers of the usual kinds, all of them finite.
+
+    Args:
+        weights: A state dict.
+        what: Names it in the message, e.g. the file.
+
+    Raises:
+        ValueError: If one is quantised, sparse, without data, or not float16, bfloat16, float32 or float64, with its name
+            and dtype; only BN's count of batches may be an integer. If one has NaN or infinity.
+    """
+    for key, value in weights.items():
+        traits = (
+            (str(value.layout), value.layout != torch.strided),
+            ('nested', value.is_nested),
+            ('without data', value.device.type == 'meta'),
+        )
+        kind = [str(value.dtype), *(name for name, there in traits if there)]
+        counts = key.endswith('num_batches_tracked') and value.dtype in _INTEGERS
+        if len(kind) > 1 or not (counts or value.dtype in _DTYPES):
+            raise ValueError(
+                f'{what} has {key} in {", ".join(kind)}: weights must be dense tensors of float16, bfloat16, float32 or float64'
+            )
+    bad = [key for key, value in weights.items() if not value.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f'{what} has NaN or infinity in {len(bad)} weights: {", ".join(bad[:4])}{", ..." if len(bad) > 4 else ""}'
+        )
 
 
 def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: str) -> None:

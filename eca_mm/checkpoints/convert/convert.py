@@ -10,7 +10,7 @@ from eca_mm.checkpoints.convert.network import Network, check, infer
 from eca_mm.checkpoints.convert.report import Conversion
 from eca_mm.checkpoints.convert.sources import LAYOUTS, Layout, find_layout, to_ours
 from eca_mm.checkpoints.convert.targets import TARGETS, to_mmpretrain
-from eca_mm.checkpoints.known import sha256
+from eca_mm.checkpoints.known import check_kernel_sizes, sha256
 from eca_mm.version import __version__
 
 SOURCES = ('mmdet1', *dict.fromkeys(layout.source for layout in LAYOUTS))
@@ -25,6 +25,7 @@ class Converted:
         source, target: Names of the formats.
         network: The backbone.
         line: The code that builds the network: a line of a config, or a call of timm's or torchvision's.
+        notes: What is not known of the weights.
     """
 
     conversion: Conversion
@@ -32,13 +33,21 @@ class Converted:
     target: str
     network: Network
     line: str
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f'{self.source} -> {self.target}: {self.conversion}\n{self.line}'
+        notes = [f'note: {note}' for note in self.notes]
+        return '\n'.join([f'{self.source} -> {self.target}: {self.conversion}', *notes, self.line])
 
 
 def convert(
-    src: str, dst: str | Path, *, source: str | None = None, to: str | None = None, force: bool = False
+    src: str,
+    dst: str | Path,
+    *,
+    source: str | None = None,
+    to: str | None = None,
+    entry: str | None = None,
+    force: bool = False,
 ) -> Converted:
     """Converts a checkpoint.
 
@@ -47,18 +56,22 @@ def convert(
         dst: The file to write, ``.pth`` or ``.safetensors``; its folder is created.
         source: One of `SOURCES`; recognised by its keys if None.
         to: One of `TARGETS`, mmpretrain if None. A detector of MMDetection 1.x becomes one of mmdet 3 if None.
+        entry: The entry of the checkpoint that holds the weights, see :func:`read_weights`.
         force: Write over `dst`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read safely; if a key has no place, or is missing, or has another shape, or holds
-            NaN or infinity; if the target has no such network; if `dst` is there. Nothing is written then.
+            NaN, infinity or no numbers of the usual kinds; if it is not the file that is known by that name; if the target
+            has no such network; if `dst` is there. Nothing is written then.
     """
     path = Path(dst).expanduser()
-    _check_destination(src, path, force)
-    weights = read_weights(src)
+    _check_destination(path, force)
+    weights = read_weights(src, entry)
+    if weights.path and path.exists() and path.samefile(weights.path):  # a URL or a name may stand for it
+        raise ValueError(f'{path} is the source itself, which is never written over')
     try:
-        converted = _convert(weights, source, to)
+        converted = _convert(weights, source, to, src)
     except ValueError as error:
         raise ValueError(f'{src} cannot be converted: {error}') from error
     converted.conversion.dropped.update(weights.dropped)
@@ -74,48 +87,48 @@ def convert(
     return converted
 
 
-def _check_destination(src: str, path: Path, force: bool) -> None:
+def _check_destination(path: Path, force: bool) -> None:
     if path.suffix not in SUFFIXES:
         raise ValueError(f'the converted file must end in {" or ".join(SUFFIXES)}, got {path}')
     if path.is_dir():
         raise ValueError(f'{path} is a folder')
-    if path.exists() and Path(src).expanduser().exists() and path.samefile(Path(src).expanduser()):
-        raise ValueError(f'{path} is the source itself, which is never written over')
     if path.exists() and not force:
         raise ValueError(f'{path} is there already; --force writes over it')
 
 
-def _convert(weights: Weights, source: str | None, to: str | None) -> Converted:
-    _check_finite(weights)
+def _convert(weights: Weights, source: str | None, to: str | None, name: str) -> Converted:
     old = source == 'mmdet1' or (source is None and mmdet1.recognises(weights.tensors))
     if old and to is None:
-        return _convert_detector(weights)
+        return _convert_detector(weights, name)
     layout = find_layout(weights.tensors, 'mmdet' if old else source)
-    ours, network = _understand(weights, layout)
+    ours, network = _understand(weights, layout, name)
     theirs, line = TARGETS[to or 'mmpretrain'](ours.tensors, network)
-    return Converted(ours.then(theirs), 'mmdet1' if old else layout.source, to or 'mmpretrain', network, line)
+    notes = (*weights.notes, *_untold(weights, layout, network))
+    return Converted(ours.then(theirs), 'mmdet1' if old else layout.source, to or 'mmpretrain', network, line, notes)
 
 
-def _convert_detector(weights: Weights) -> Converted:
+def _convert_detector(weights: Weights, name: str) -> Converted:
     conversion = mmdet1.upgrade(weights.tensors)
     if conversion.errors:
         more = f'; and {len(conversion.errors) - 4} more' if len(conversion.errors) > 4 else ''
         raise ValueError('; '.join(conversion.errors[:4]) + more)
     upgraded = Weights(conversion.tensors, config=weights.config)
-    ours, network = _understand(upgraded, find_layout(upgraded.tensors, 'mmdet'))
-    return Converted(conversion, 'mmdet1', 'mmdet', network, to_mmpretrain(ours.tensors, network)[1])
+    ours, network = _understand(upgraded, find_layout(upgraded.tensors, 'mmdet'), name)
+    line = to_mmpretrain(ours.tensors, network)[1]
+    return Converted(conversion, 'mmdet1', 'mmdet', network, line, tuple(weights.notes))
 
 
-def _understand(weights: Weights, layout: Layout) -> tuple[Conversion, Network]:
+def _understand(weights: Weights, layout: Layout, name: str) -> tuple[Conversion, Network]:
     ours = to_ours(weights.tensors, layout)
+    check_kernel_sizes(name, ours.tensors)
     network = infer(ours.tensors, weights.config)
     check(network, ours.tensors)
     return ours, network
 
 
-def _check_finite(weights: Weights) -> None:
-    bad = [key for key, value in weights.tensors.items() if not value.isfinite().all()]
-    if bad:
-        raise ValueError(
-            f'NaN or infinity in {len(bad)} weights: {", ".join(bad[:4])}{", ..." if len(bad) > 4 else ""}'
-        )
+def _untold(weights: Weights, layout: Layout, network: Network) -> list[str]:
+    if weights.arch or layout.source not in ('timm', 'torchvision') or network.kind != 'ResNet':
+        return []
+    return [
+        "nothing tells whether it is anti-aliased, as timm's resnetaa50 and resnetblur50: such weights compute otherwise here"
+    ]

@@ -1,26 +1,31 @@
 """Weights from files and names, and into files: tensors and plain metadata, never code."""
 
-import hashlib
 import io
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import torch
 from torch import Tensor
 
-from eca_mm.checkpoints.known import KNOWN, known_file, timm_weights
-from eca_mm.checkpoints.reading import read_checkpoint, resolve_name
+from eca_mm.checkpoints.convert.config import backbone_config
+from eca_mm.checkpoints.download import local_file
+from eca_mm.checkpoints.known import check_arch, timm_weights
+from eca_mm.checkpoints.reading import read_checkpoint
+from eca_mm.checkpoints.strict import check_values
+from eca_mm.checkpoints.weights import find_weights, is_weights
 from eca_mm.checkpoints.writing import AtomicBackend
 
 SUFFIXES = ('.pth', '.safetensors')
+
+# Weights besides those that are taken.
+_OTHERS = {
+    'state_dict_ema': ', the averaged ones',  # timm
+    'model_ema': ', the averaged ones',  # torchvision
+    'ema_state_dict': ', with mmengine those before averaging',  # its EMAHook puts the average into state_dict
+}
 
 
 @dataclass
@@ -31,72 +36,68 @@ class Weights:
         tensors: Its state dict.
         path: The file; None for weights that never were in one.
         dropped: Name of each other entry -> why it is left out.
-        config: The text of the config with which OpenMMLab's libraries trained it, if any.
+        config: The backbone's arguments in the config with which OpenMMLab's libraries trained it, or that we wrote;
+            empty where there is none.
+        arch: The name or code of the network, where the checkpoint or its source tells it.
+        notes: Sentences for the user about what is not known of the weights.
     """
 
     tensors: dict[str, Tensor]
     path: Path | None = None
     dropped: dict[str, str] = field(default_factory=dict)
-    config: str = ''
+    config: dict[str, Any] = field(default_factory=dict)
+    arch: str = ''
+    notes: list[str] = field(default_factory=list)
 
 
-def read_weights(source: str) -> Weights:
+def read_weights(source: str, entry: str | None = None) -> Weights:
     """Reads the weights of a checkpoint without running code from it.
 
     Args:
         source: A file of torch.save or of safetensors, a URL of one, a name of :data:`eca_mm.checkpoints.known.KNOWN`,
             ``timm://NAME``, or one of mmengine's names, such as ``torchvision://resnet50``.
+        entry: The entry of the checkpoint that holds the weights, see :func:`find_weights`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be had or read, as :func:`read_checkpoint`, or if it holds no weights.
+        ValueError: If it cannot be had or read, as :func:`read_checkpoint`; if it holds no weights, or none that are sound,
+            as :func:`find_weights` and :func:`check_values`; if it names a network that is none of ours.
     """
     if source.startswith('timm://'):
-        return Weights(timm_weights(source.removeprefix('timm://')))
-    path = fetch(source)
-    if path.suffix == '.safetensors':
-        return Weights(_read_safetensors(path), path)
-    checkpoint = read_checkpoint(path)
-    wrapper = next((key for key in ('state_dict', 'model') if isinstance(checkpoint.get(key), dict)), None)
-    state = checkpoint[wrapper] if wrapper else checkpoint
-    tensors = {str(key): value.detach() for key, value in state.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise ValueError(f'{source} holds no weights: its entries are {", ".join(map(str, list(state)[:5])) or "none"}')
-    others = {str(key) for entries in (state, checkpoint) for key in entries} - {*tensors, wrapper}
-    meta = checkpoint.get('meta')
-    config = str(meta.get('cfg') or '') if isinstance(meta, dict) else ''
-    return Weights(tensors, path, dict.fromkeys(sorted(others), 'state of the training, not weights'), config)
+        if entry is not None:
+            raise ValueError(f'{source} has no entries: leave out --entry {entry}')
+        name = source.removeprefix('timm://')
+        weights = Weights(timm_weights(name), arch=name)
+    else:
+        weights = _read(source, entry)
+    check_values(weights.tensors, source)
+    return weights
 
 
-def fetch(source: str) -> Path:
-    """The local file of a path, a URL, or a name.
-
-    A download whose name ends in digits of its sha256, as those of torchvision, timm and OpenMMLab do, is held to them:
-    ``resnet50-0676ba61.pth``.
-
-    Raises:
-        FileNotFoundError: For a known file that is not there.
-        ValueError: For a URL that cannot be had or gives another file, or an unknown name with ``://``.
-    """
-    path = Path(source).expanduser()
-    if source in KNOWN and not path.is_file():
-        return known_file(source)
-    if '://' not in source:
-        return path
-    url = resolve_name(source)
-    parts = urlparse(url)
-    if parts.scheme == 'file' and Path(url2pathname(parts.path)).is_file():
-        return Path(url2pathname(parts.path))
-    digest = hashlib.sha256(url.encode()).hexdigest()[:8]  # many files on the web have the same last name
-    path = Path(torch.hub.get_dir(), 'checkpoints', f'{digest}-{os.path.basename(parts.path)}')
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        promised = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', os.path.basename(parts.path))  # not a date
+def _read(source: str, entry: str | None) -> Weights:
+    checkpoint = read_checkpoint(source)
+    entry, tensors = find_weights(checkpoint, source, entry)
+    state = checkpoint[entry] if entry else checkpoint
+    dropped = {str(key): _why(key, value) for key, value in checkpoint.items() if key != entry} if entry else {}
+    dropped |= dict.fromkeys(state.keys() - tensors.keys(), 'how many models were averaged')
+    meta = checkpoint['meta'] if isinstance(checkpoint.get('meta'), dict) else {}
+    weights = Weights(tensors, local_file(source), dict(sorted(dropped.items())))
+    weights.arch = str(checkpoint.get('arch') or meta.get('network') or source.partition('torchvision://')[2])
+    if 'arch' in checkpoint:
+        check_arch(weights.arch, source)
+    text = next((meta[key] for key in ('network', 'cfg', 'config_text') if isinstance(meta.get(key), str)), None)
+    if text is not None:
         try:
-            torch.hub.download_url_to_file(url, str(path), promised and promised[1])
-        except (URLError, OSError, RuntimeError) as error:  # RuntimeError: another sha256
-            raise ValueError(f'{source} cannot be downloaded: {error}') from error
-    return path
+            weights.config = backbone_config(text)
+        except ValueError as error:
+            weights.notes.append(f'{error}: whether its style, strides and dilations are the usual ones is not known')
+    return weights
+
+
+def _why(key: str, value: Any) -> str:
+    if is_weights(value):
+        return f'other weights{_OTHERS.get(key, "")}; --entry {key} takes them'
+    return 'state of the training, not weights'
 
 
 def write_weights(tensors: Mapping[str, Tensor], meta: dict[str, Any], path: Path, *, bare: bool = False) -> None:
@@ -122,16 +123,6 @@ def write_weights(tensors: Mapping[str, Tensor], meta: dict[str, Any], path: Pat
         AtomicBackend().put(data, path)
     except OSError as error:
         raise ValueError(f'{path} cannot be written: {error}') from error
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint not found: {path}')
-    library = _safetensors(path)
-    try:
-        return library.load_file(path)
-    except Exception as error:  # safetensors has its own class, and torch's RuntimeError
-        raise ValueError(f'{path} is truncated or not a safetensors file ({error})') from error
 
 
 def _safetensors(path: Path) -> Any:

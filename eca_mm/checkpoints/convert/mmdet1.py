@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from eca_mm.checkpoints.convert.report import Conversion
+from eca_mm.checkpoints.weights import plain
 
 # What each detector consists of besides its backbone, by the names in 1.x; each layer has a weight and a bias.
 _TWO_STAGES = (
@@ -45,7 +46,7 @@ def recognises(keys: Collection[str]) -> bool:
     RetinaNet's have been the same from 0.5.4 to mmdet 3, so one of mmdet 3 is recognised, too; :func:`upgrade` then
     changes nothing.
     """
-    tops = {'.'.join(_plain(key).split('.')[:2]) for key in keys}
+    tops = {'.'.join(plain(key).split('.')[:2]) for key in keys}
     parts = {top.split('.')[0] for top in tops}
     second_stage = 'rpn_head' in parts and bool({'bbox_head', 'mask_head'} & parts)
     return second_stage or 'bbox_head.retina_cls' in tops
@@ -55,7 +56,7 @@ def upgrade(state: Mapping[str, Tensor]) -> Conversion:
     """Renames the weights of a detector of MMDetection 1.x, and puts its classes into the order of mmdet 3.
 
     Args:
-        state: The checkpoint's ``state_dict``, with ``module.`` before its keys or not.
+        state: The checkpoint's ``state_dict``, with ``module.`` and the like before its keys or not.
 
     Returns:
         The weights for mmdet 3 and what became of each key. Its errors name the layers that are missing, have no place
@@ -65,40 +66,39 @@ def upgrade(state: Mapping[str, Tensor]) -> Conversion:
         ValueError: If two keys become one: ``bbox_head.fc_cls.bias`` beside ``module.bbox_head.fc_cls.bias``.
     """
     result = Conversion()
-    names = {key: re.sub(r'((?:cls|reg)_convs\.\d)\.(weight|bias)$', r'\1.conv.\2', _plain(key)) for key in state}
+    names = {key: re.sub(r'((?:cls|reg)_convs\.\d)\.(weight|bias)$', r'\1.conv.\2', plain(key)) for key in state}
     parts = {name.split('.')[0] for name in names.values()}
     two_stages = 'rpn_head' in parts
     layers = (*_TWO_STAGES, *(_MASKS if 'mask_head' in parts else ())) if two_stages else _RETINA
     places = {f'{layer}.{kind}' for layer in layers for kind in ('weight', 'bias')}
 
-    tensors = {names[key]: tensor for key, tensor in state.items()}
-    wrong = _wrong_rows(tensors)
+    wrong = _wrong_rows({name: state[key] for key, name in names.items()})
     result.errors += wrong.values()
     if 'backbone' not in parts:
         result.errors.append('the detector has no backbone: there is no key that begins with backbone.')
-    result.errors += [f'{name} is missing' for name in sorted(places - tensors.keys())]
+    result.errors += [f'{name} is missing' for name in sorted(places - set(names.values()))]
 
-    for key, tensor in state.items():
-        name = names[key]
+    for key, name in names.items():
         if name.startswith('backbone.') or (name in places and name not in wrong):
             second_stage = two_stages and name.startswith(('bbox_head.', 'mask_head.'))
-            result.place(key, f'roi_head.{name}' if second_stage else name, _reorder(name, tensor))
+            tensor, change = _reorder(name, state[key])
+            result.place(key, f'roi_head.{name}' if second_stage else name, tensor)
+            if change:
+                result.changes[key] = change
         elif name not in places:
             result.errors.append(f'{key} has no place in Faster R-CNN, Mask R-CNN or RetinaNet')
     return result
 
 
-def _plain(key: str) -> str:
-    return key.removeprefix('module.')
-
-
-def _reorder(name: str, tensor: Tensor) -> Tensor:
-    """From background first to background last, or without it: (rows, ...) to (rows or fewer, ...)."""
+def _reorder(name: str, tensor: Tensor) -> tuple[Tensor, str]:
+    """From background first to background last, or without it: (rows, ...) to (rows or fewer, ...), and a word on it."""
     layer = name.rpartition('.')[0]
     if layer == 'bbox_head.fc_cls':
-        return tensor.roll(-1, dims=0)
+        return tensor.roll(-1, dims=0), f'{len(tensor)} rows: background first -> last'
     times, other = _AGREE.get(layer, (0, ''))
-    return tensor[times:].clone() if other == 'bbox_head.fc_cls' else tensor
+    if other != 'bbox_head.fc_cls':
+        return tensor, ''
+    return tensor[times:].clone(), f'{len(tensor)} -> {len(tensor) - times} rows: background first -> none'
 
 
 def _wrong_rows(tensors: Mapping[str, Tensor]) -> dict[str, str]:

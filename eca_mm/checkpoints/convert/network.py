@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.checkpoints.convert.sources import MOBILENET_BLOCKS
+from eca_mm.checkpoints.convert.untold import has_se_var1, untold_options
 from eca_mm.checkpoints.strict import check_fit
 from eca_mm.models.backbones import AttentionMobileNetV2, AttentionResNet
 from eca_mm.models.backbones.common import Attention
@@ -86,27 +87,34 @@ def check(network: Network, weights: Mapping[str, Tensor]) -> None:
     check_fit(own, weights, f'the weights do not fit {describe(network)}')
 
 
-def infer(weights: Mapping[str, Tensor], training_config: str = '') -> Network:
+def infer(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Network:
     """Infers the network from its weights.
 
     Args:
         weights: Weights by the names of our classifiers.
-        training_config: The config that OpenMMLab's checkpoints carry as text, for what no tensor tells.
+        config: The backbone's arguments, for what no tensor tells, from :func:`backbone_config`.
 
     Raises:
-        ValueError: If no network of this package has these blocks, or if the blocks of one stage differ in attention.
+        ValueError: If no network of this package has these blocks or arguments, if the blocks of one stage differ in
+            attention, or if the classifier has no classes.
     """
     backbone = {key.removeprefix('backbone.'): value for key, value in weights.items() if key.startswith('backbone.')}
     counts = _count_blocks(backbone)
     mobile = any(re.match(r'layer\d\.\d+\.conv\.\d', key) for key in backbone)
     options = _mobilenet(backbone, counts) if mobile else _resnet(backbone, counts)
     attention = tuple(_stage_attention(backbone, stage) for stage in range(1, len(counts) + 1))
-    if "style='caffe'" in training_config and not mobile:
-        options['style'] = 'caffe'
-    if 'SEVar1Layer' in training_config:
-        attention = (dict(type='eca_mm.SEVar1Layer'),) * len(counts)
+    options |= untold_options(config, mobile)
+    if options.get('depth', 50) < 50:
+        options.pop('style', None)  # where a bottleneck has its stride; the blocks of ResNet-18 and 34 have one way
+    se_var1 = has_se_var1(config, len(counts))
+    attention = tuple(
+        dict(type='eca_mm.SEVar1Layer') if told and layer is None else layer
+        for layer, told in zip(attention, se_var1, strict=True)
+    )
     classifier = [value for key, value in weights.items() if key.startswith('head.fc.')]
     classes = len(classifier[0]) if classifier and classifier[0].ndim else None
+    if classes == 0:
+        raise ValueError('the classifier has no classes: its weight has 0 rows')
     return Network('MobileNetV2' if mobile else 'ResNet', options, attention, classes)
 
 

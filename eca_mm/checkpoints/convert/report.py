@@ -16,6 +16,7 @@ class Conversion:
         matched: Keys that kept their name.
         renamed: Old key -> new key.
         dropped: Old key -> why it is not needed.
+        changes: Old key -> what became of its rows, where they are not the same.
         errors: A sentence for each key that has no place, is missing, or has the wrong shape (both shapes stated).
     """
 
@@ -23,6 +24,7 @@ class Conversion:
     matched: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
     def place(self, old: str, new: str, tensor: Tensor) -> None:
@@ -54,6 +56,7 @@ class Conversion:
             ValueError: As :meth:`place`.
         """
         result, names = Conversion(dropped=dict(self.dropped), errors=self.errors + second.errors), second.names
+        result.changes.update(self.changes)
         for old, between in self.names.items():
             if between in names:
                 result.place(old, names[between], second.tensors[names[between]])
@@ -64,9 +67,14 @@ class Conversion:
     def __str__(self) -> str:
         """The report: how many keys, and which; those that differ in their numbers and last parts are one line."""
         lines = [f'{len(self.matched)} matched, {len(self.renamed)} renamed, {len(self.dropped)} dropped']
-        lines += _folded('renamed', ' -> ', [(_fold(old), _fold(new)) for old, new in self.renamed.items()])
+        lines += _folded(
+            'renamed', ' -> ', [(_fold(old), _fold(new) + self._change(old)) for old, new in self.renamed.items()]
+        )
         lines += _folded('dropped', ': ', [(_fold(old), why) for old, why in self.dropped.items()])
         return '\n'.join(lines)
+
+    def _change(self, old: str) -> str:
+        return f'  ({self.changes[old]})' if old in self.changes else ''
 
 
 def _folded(title: str, between: str, pairs: list[tuple[str, str]]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from eca_mm.checkpoints.convert.report import Conversion
+from eca_mm.checkpoints.weights import plain
 
 # (theirs, ours): the beginnings of two keys, or, where the first has a leading dot, parts of them. The first that fits
 # counts, and in the other direction the pairs are turned round.
@@ -100,8 +101,6 @@ LAYOUTS = (
     Layout('timm', (_RESNET,), classifier='fc.'),  # if told so: a plain network of timm has torchvision's keys
 )
 
-_WRAPPERS = re.compile(r'^((module|_orig_mod)\.)+')  # DataParallel's and torch.compile's
-
 
 def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
     """Recognises whose weights these are, by their keys alone.
@@ -113,7 +112,7 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
     Raises:
         ValueError: If the keys are of no network that this package has, or not of that source.
     """
-    names = [_WRAPPERS.sub('', key) for key in keys]
+    names = [plain(key) for key in keys]
     for layout in LAYOUTS:
         signs = layout.signs if source in (None, layout.source) else ()
         if signs and all(any(re.fullmatch(sign, name) for name in names) for sign in signs):
@@ -134,7 +133,7 @@ def to_ours(tensors: Mapping[str, Tensor], layout: Layout) -> Conversion:
     Raises:
         ValueError: If two keys become one.
     """
-    names = {key: _WRAPPERS.sub('', key) for key in tensors}
+    names = {key: plain(key) for key in tensors}
     inner = [name.removeprefix(layout.backbone) for name in names.values()]
     pairs = tuple(pair for sign, group in VARIANTS if any(re.fullmatch(sign, name) for name in inner) for pair in group)
     result = Conversion()

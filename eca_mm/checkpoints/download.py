@@ -1,0 +1,86 @@
+"""Where a checkpoint is: a path, a URL, which is downloaded once, or a name for one of these."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import torch
+from mmengine.runner.checkpoint import get_external_models, get_mmcls_models, get_torchvision_models
+
+from eca_mm.checkpoints.known import KNOWN, known_file, where_to_get
+
+# mmengine's names for files on the web.
+_CATALOGUES = {
+    'torchvision': get_torchvision_models,
+    'modelzoo': get_torchvision_models,
+    'open-mmlab': get_external_models,
+    'openmmlab': get_external_models,
+    'mmcls': get_mmcls_models,
+}
+
+
+def local_file(source: str) -> Path:
+    """The local file of a path, a URL, or a name.
+
+    A download whose name ends in digits of its sha256, as those of torchvision, timm and OpenMMLab do, is held to them:
+    ``resnet50-0676ba61.pth``.
+
+    Args:
+        source: A path, an http(s) or file URL, a name of :data:`eca_mm.checkpoints.known.KNOWN`, or one of mmengine's:
+            ``torchvision://resnet50``, ``open-mmlab://...``, ``mmcls://...``.
+
+    Raises:
+        FileNotFoundError: If there is no such file; for one of the authors' with where to get it.
+        ValueError: For a URL that cannot be had or gives another file, or an unknown name with ``://``.
+    """
+    if '://' in source:
+        return _download(source)
+    path = Path(source).expanduser()
+    if source in KNOWN and not os.path.isfile(path):
+        return known_file(source)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f'checkpoint not found: {source}{where_to_get(path)}')
+    return path
+
+
+def cache_file(source: str) -> Path | None:
+    """Where the download of a source is, or will be; None if the source is a file of this machine."""
+    if '://' not in source:
+        return None
+    url = _url(source)
+    parts = urlparse(url)
+    if parts.scheme == 'file' and Path(url2pathname(parts.path)).is_file():
+        return None
+    digest = hashlib.sha256(url.encode()).hexdigest()[:8]  # many files on the web have the same last name
+    return Path(torch.hub.get_dir(), 'checkpoints', f'{digest}-{os.path.basename(parts.path)}')
+
+
+def _download(source: str) -> Path:
+    url, path = _url(source), cache_file(source)
+    parts = urlparse(url)
+    if path is None:
+        return Path(url2pathname(parts.path))
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        promised = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', os.path.basename(parts.path))  # not a date
+        try:
+            torch.hub.download_url_to_file(url, str(path), promised and promised[1])
+        except (URLError, OSError, RuntimeError) as error:  # RuntimeError: another sha256
+            raise ValueError(f'{source} cannot be downloaded: {error}') from error
+    return path
+
+
+def _url(name: str) -> str:
+    scheme, _, rest = name.partition('://')
+    if scheme in ('http', 'https', 'file'):
+        return name
+    if scheme not in _CATALOGUES:
+        raise ValueError(f'{name}: only files, URLs and {", ".join(f"{s}://" for s in _CATALOGUES)} can be read')
+    catalogue = _CATALOGUES[scheme]()
+    if rest not in catalogue:
+        raise ValueError(f'{name}: mmengine knows no {rest!r} there')
+    return str(catalogue[rest])

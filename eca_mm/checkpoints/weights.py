@@ -1,0 +1,79 @@
+"""The weights in a checkpoint: found by one rule, whoever wrote it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+_ENTRIES = ('state_dict', 'model')
+_WRAPPERS = re.compile(r'^((module|_orig_mod)\.)+')
+# How many models an average is of: torch's AveragedModel keeps it among the weights, and mmengine's.
+COUNTERS = ('n_averaged', 'steps')
+
+
+def plain(key: str) -> str:
+    """The key without what DataParallel, AveragedModel and torch.compile put before it.
+
+    >>> plain('module._orig_mod.conv1.weight')
+    'conv1.weight'
+    """
+    return _WRAPPERS.sub('', key)
+
+
+def find_weights(
+    checkpoint: Mapping[str, Any], what: str = 'the checkpoint', entry: str | None = None
+) -> tuple[str | None, dict[str, Tensor]]:
+    """The weights in a checkpoint: those under ``state_dict``, those under ``model``, or the checkpoint itself.
+
+    Args:
+        checkpoint: From :func:`eca_mm.checkpoints.read_checkpoint`.
+        what: Names it in messages.
+        entry: Take those of this entry.
+
+    Returns:
+        The entry, None for the checkpoint itself, and the weights by the keys that they have there.
+
+    Raises:
+        ValueError: If there is no such entry, or it is not a dictionary of names and tensors.
+    """
+    if entry is not None and entry not in checkpoint:
+        raise ValueError(f'{what} has no entry {entry!r}, its entries are {_first(checkpoint)}')
+    if entry is None:
+        entry = next((name for name in _ENTRIES if name in checkpoint), None)
+    state = checkpoint if entry is None else checkpoint[entry]
+    if not isinstance(state, Mapping):
+        raise ValueError(f'{what} has a {type(state).__name__} under {entry!r}, not a dictionary of weights')
+    if not any(isinstance(value, Tensor) for value in state.values()):
+        others = [name for name, value in checkpoint.items() if is_weights(value)]
+        advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
+        raise ValueError(f'{what} holds no weights: its entries are {_first(state)}{advice}')
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ValueError(
+                f'{what} has {key!r} among its weights, of {type(value).__name__}: they must be names and tensors alone'
+            )
+    return entry, {key: value.detach() for key, value in state.items() if key not in COUNTERS}
+
+
+def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> dict[str, Tensor]:
+    """The weights in a checkpoint by their plain names, see :func:`find_weights` and :func:`plain`.
+
+    Raises:
+        ValueError: As :func:`find_weights`; also if two names become one.
+    """
+    _, weights = find_weights(checkpoint, what)
+    result = {plain(key): value for key, value in weights.items()}
+    if len(result) < len(weights):
+        raise ValueError(f'{what} has weights with a prefix such as module. and the same ones without it')
+    return result
+
+
+def is_weights(value: Any) -> bool:
+    """Whether it is a dictionary of tensors."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+
+
+def _first(entries: Mapping[str, Any]) -> str:
+    names = list(map(str, entries))
+    return ', '.join(names[:5]) + ', ...' * (len(names) > 5) or 'none'
