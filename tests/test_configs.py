@@ -175,6 +175,12 @@ def test_configs_of_other_libraries_learn(base, backbone, tmp_path):
 
 
 @pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES)
+def test_checkpoints_are_written_atomically(name):
+    """A kill in the middle leaves the one before."""
+    assert load(name).default_hooks.checkpoint.backend_args == dict(backend='eca_mm.atomic')
+
+
+@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES)
 def test_header_names_the_command(name):
     text = (CONFIGS / f'{name}.py').read_text()
     assert text.startswith('"""') and f'tools/train.py configs/{name}.py' in text

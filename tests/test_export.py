@@ -351,7 +351,9 @@ class TestBadInput:
         content = torch.load(checkpoint, weights_only=False)
         content['state_dict']['head.fc.bias'][3] = float('nan')
         torch.save({'state_dict': content['state_dict']}, broken)
-        assert 'not finite: head.fc.bias' in refuse('export', ECA50, broken, 'x.pt2', *SMALL_OPTIONS)
+        assert 'has NaN or infinity in 1 weights: head.fc.bias' in refuse(
+            'export', ECA50, broken, 'x.pt2', *SMALL_OPTIONS
+        )
         assert [f.name for f in tmp_path.iterdir()] == ['broken.pth']
 
     def test_what_exists(self, refuse, tmp_path):
@@ -428,6 +430,14 @@ class TestRelease:
         meta = torch.load(made.weights, weights_only=True)['meta']
         assert meta['source'] == 'mmpretrain' and meta['kernel_sizes'] == [3, 5, 5, 7] and 'eca_mm' in meta['tool']
         assert meta['source_sha256'] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+
+    def test_what_no_tensor_tells_is_released_too(self, tmp_path):
+        (tmp_path / 'caffe.py').write_text(f"_base_ = '{ECA50}'\nmodel = dict(backbone=dict(style='caffe'))\n")
+        cfg = load_config(tmp_path / 'caffe.py')
+        torch.save(load_model(cfg, None, 'none').state_dict(), tmp_path / 'weights.pth')
+        made = release(cfg, str(tmp_path / 'weights.pth'), tmp_path)
+        with pytest.raises(ValueError, match='caffe'):
+            convert(str(made.weights), tmp_path / 'timm.pth', to='timm')
 
     def test_the_entry_names_a_config_of_the_repository(self, tmp_path):
         cfg = load_config(ECA50)

@@ -3,22 +3,30 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import warnings
+from collections import OrderedDict
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.registry import HOOKS, MODELS, init_default_scope
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from eca_mm.engine import load_config
+from eca_mm.checkpoints.convert.convert import convert
+from eca_mm.datasets import ShapesDataset
+from eca_mm.engine import Interrupted, Summary, load_config, train
 from eca_mm.paper import TABLES
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, quietly
 
 FASTER = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_shapes.py'
 MASK = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_shapes.py'
@@ -48,13 +56,19 @@ def imagenet_root(tmp_path_factory):
 
 @pytest.fixture
 def classifier(tmp_path, imagenet_root):
-    """A config of a small classifier: our ImageNet recipe with 32 pictures of 32 x 32 pixels and 8 images per step."""
+    """A config of a small classifier: our ImageNet recipe with 32 pictures of 32 x 32 pixels and 8 images per step.
+
+    Batch norm is frozen, so that any split of the batch computes the same, and its random statistics are meant.
+    """
     file = tmp_path / 'classifier.py'
     file.write_text(f"""
 _base_ = {str(REPOSITORY / 'configs/imagenet/eca_resnet50.py')!r}
 images_per_step = 8
 model = dict(
-    backbone=dict(depth=18, kernel_size=3, norm_eval=True, frozen_stages=0), head=dict(in_channels=512, topk=(1, 5))
+    backbone=dict(
+        depth=18, kernel_size=3, norm_eval=True, frozen_stages=0, init_cfg=dict(type='Kaiming', layer='Conv2d')
+    ),
+    head=dict(in_channels=512, topk=(1, 5)),
 )
 pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=32), dict(type='PackInputs')]
 data = dict(data_root={str(imagenet_root)!r}, indices=32, pipeline=pipeline)
@@ -64,6 +78,75 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=4, val_interval=4)
 param_scheduler = dict(milestones=[2])
 optim_wrapper = dict(optimizer=dict(lr=0.001))
+""")
+    return file
+
+
+@HOOKS.register_module(force=True)
+class Interrupt(Hook):
+    """Ctrl-C after an iteration."""
+
+    priority = 'LOWEST'  # after the checkpoint's
+
+    def __init__(self, after):
+        self.after = after
+
+    def after_train_iter(self, runner, *_, **__):
+        if runner.iter + 1 == self.after:
+            raise KeyboardInterrupt
+
+
+def options(epochs=2, **changes):
+    """Two iterations an epoch, of 8 images each."""
+    short = {'train_dataloader.dataset.indices': 16, 'val_dataloader.dataset.indices': 8}
+    if epochs:
+        short['train_cfg.max_epochs'] = epochs
+    return {**short, **{key.replace('__', '.'): value for key, value in changes.items()}}
+
+
+NO_VALIDATION = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
+
+
+@pytest.fixture
+def trained(classifier, tmp_path, monkeypatch):
+    """Trains the classifier in this process, which spares the imports; returns the summary."""
+
+    def run(work='work', config=classifier, resume=None, **changes):
+        monkeypatch.setattr(MessageHub, '_instance_dict', OrderedDict())  # runs of one second would share theirs
+        cfg = load_config(config, work_dir=str(tmp_path / work), cfg_options=options(**changes))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return train(cfg, resume=resume)
+
+    return run
+
+
+@pytest.fixture
+def in_process(monkeypatch, tmp_path, capsys):
+    """Runs a tool in this process; returns what it printed."""
+
+    def run(name, *args):
+        monkeypatch.setattr(MessageHub, '_instance_dict', OrderedDict())
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
+        monkeypatch.setattr('sys.argv', [name, *map(str, args)])
+        quietly(REPOSITORY / 'tools' / f'{name}.py')
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def by_iteration(classifier, tmp_path):
+    """The classifier trained for 4 iterations, with a checkpoint each."""
+    file = tmp_path / 'by_iteration.py'
+    file.write_text(f"""
+_base_ = {str(classifier)!r}
+images_per_step = None
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=4, val_interval=4)
+train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1))
+param_scheduler = dict(_delete_=True, type='LinearLR', by_epoch=False, begin=0, end=4)
 """)
     return file
 
@@ -110,8 +193,9 @@ class TestDetector:
         for name in ('000001.png', '000002.png'):
             (folder / name).write_bytes((shapes_root / 'val' / name).read_bytes())
         (folder / 'broken.jpg').write_text('not an image')
+        (folder / 'half.png').write_bytes((shapes_root / 'val/000003.png').read_bytes()[:1000])
         process = run_tool('predict', FASTER, checkpoint, folder, '--out-dir', tmp_path / 'out', '--device', 'cpu')
-        assert '2 images' in succeeded(process) and 'broken.jpg' in process.stderr
+        assert '2 images' in succeeded(process) and 'broken.jpg' in process.stderr and 'half.png' in process.stderr
         assert sorted(f.name for f in (tmp_path / 'out/vis').iterdir()) == ['000001.png', '000002.png']
         prediction = json.loads((tmp_path / 'out/preds/000001.json').read_text())
         assert set(prediction) == {'labels', 'scores', 'bboxes'}
@@ -181,6 +265,19 @@ class TestDetector:
             (['--cfg-options', 'train_dataloader.sampler.type=InfiniteSampler'], ['InfiniteSampler']),
             (['--cfg-options', 'train_dataloader.dataset.split=test'], ["'test'"]),
             (['--cfg-options', 'seed'], ["KEY=VALUE, got 'seed'"]),
+            (['--cfg-options', 'model.backbone.kernel_size=(3,5'], ['--cfg-options', '(3,5']),
+            (['--cfg-options', 'param_scheduler.0.ende=5'], ['schedule', 'ende']),
+            (['--cfg-options', 'param_scheduler.0.type=LinearLRR'], ['schedule', 'LinearLRR']),
+            (['--cfg-options', 'backbone_weights=123'], ['backbone weights must be', '123']),
+            (['--cfg-options', 'model=None'], ['has no model']),
+            (['--cfg-options', 'data_root=x'], ['--data-root']),
+            (['--cfg-options', 'pictures=all'], ['pictures', "'all'"]),
+            (['--cfg-options', 'train_dataloader.batch_size=0'], ['batch_size must be a positive integer, got 0']),
+            (['--cfg-options', 'default_hooks.timer.type=Tmer'], ['does not build the hooks', 'Tmer']),
+            (['--cfg-options', 'randomness.sed=1'], ['does not build a seed', 'sed']),
+            (['--cfg-options', 'val_evaluator.ann_file=x.json'], ['does not build an evaluator', 'x.json']),
+            (['--cfg-options', 'load_from=x.pth'], ['checkpoint not found: x.pth']),
+            (['--work-dir', '/dev/null/x'], ['--work-dir: /dev/null/x cannot be made a folder']),
             (['--resume', 'x.pth'], ['checkpoint not found: x.pth']),
             (['--launcher', 'pytorch'], ['torchrun']),
             (['--launcher', 'kubernetes'], ['kubernetes']),
@@ -209,6 +306,8 @@ class TestDetector:
         torch.save(dict(state_dict=dict(w=torch.ones(1)), meta={}), tmp_path / 'other.pth')
         sentence = refuse('test', FASTER, tmp_path / 'other.pth')
         assert 'other.pth does not fit' in sentence and 'missing' in sentence and '1 without a place: w' in sentence
+        sentence = refuse('test', FASTER, tmp_path / 'other.pth', '--out', '/dev/null/x')
+        assert '--out: /dev/null cannot be made a folder' in sentence
         assert 'does not fit' in refuse('train', FASTER, '--resume', tmp_path / 'other.pth')
 
     def test_wrong_images(self, refuse, tmp_path):
@@ -218,11 +317,54 @@ class TestDetector:
         (tmp_path / 'broken.jpg').write_text('not an image')
         assert 'none of the images can be read' in refuse(*predict, tmp_path / 'broken.jpg')
         (tmp_path / 'broken.jpg').unlink()
+        cv2.imwrite(str(tmp_path / 'half.png'), np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+        (tmp_path / 'half.png').write_bytes((tmp_path / 'half.png').read_bytes()[:2000])
+        assert 'none of the images can be read' in refuse(*predict, tmp_path / 'half.png')
+        (tmp_path / 'half.png').unlink()
         cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((9, 9, 3), np.uint8))
         assert "'gpu'" in refuse(*predict, tmp_path, '--device', 'gpu')
         assert 'does not fit' in refuse(*predict, tmp_path, '--device', 'cpu')
+        sentence = refuse(*predict, tmp_path, '--out-dir', '/dev/null/x')
+        assert '--out-dir: /dev/null/x cannot be made a folder' in sentence
         cv2.imwrite(str(tmp_path / 'a.jpg'), np.zeros((9, 9, 3), np.uint8))
         assert 'a.jpg, a.png would write the same' in refuse(*predict, tmp_path)
+
+    def test_wrong_annotations(self, refuse, coco_root, tmp_path):
+        """Annotations that are cut off, of no image, or of other images: each names the path."""
+        annotations, image = tmp_path / 'annotations', next((coco_root / 'train2017').iterdir())
+        folders = [annotations, tmp_path / 'train2017', tmp_path / 'val2017']
+        for folder in folders:
+            folder.mkdir()
+            (folder / image.name).symlink_to(image)
+        weights = ['--cfg-options', 'backbone_weights=None', 'model.backbone.norm_eval=False']
+        weights += ['model.backbone.frozen_stages=-1']
+        config = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
+        content = json.loads((coco_root / 'annotations/instances_train2017.json').read_text())
+        for text, parts in [
+            ('{"images": [', ['Expecting value']),
+            (json.dumps(content | dict(images=[], annotations=[])), ['no image']),
+            (json.dumps(content), ['train2017/', 'the first image, does not exist', 'COCO_ROOT']),
+        ]:
+            for split in ('train', 'val'):
+                (annotations / f'instances_{split}2017.json').write_text(text)
+            sentence = refuse('train', config, '--data-root', tmp_path, *weights)
+            assert all(part in sentence for part in [str(tmp_path), *parts]), sentence
+
+    def test_threshold(self, in_process, tmp_path, shapes_root):
+        """Of 0: all boxes are drawn; of 1: none, and the picture is the image."""
+        cfg = load_config(FASTER)
+        init_default_scope('mmdet')
+        torch.manual_seed(0)
+        meta = dict(dataset_meta=ShapesDataset.METAINFO)
+        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta), tmp_path / 'x.pth')
+        image = shapes_root / 'val/000001.png'
+        pictures = {}
+        for threshold in ('0', '1'):
+            in_process('predict', FASTER, 'x.pth', image, '--threshold', threshold, '--out-dir', threshold)
+            pictures[threshold] = cv2.imread(str(tmp_path / threshold / 'vis/000001.png'))
+            assert json.loads((tmp_path / threshold / 'preds/000001.json').read_text())['scores']
+        assert (pictures['1'] == cv2.imread(str(image))).all()
+        assert (pictures['0'] != pictures['1']).any()
 
     def test_a_bug_keeps_its_traceback(self, run_tool, tmp_path):
         """A ValueError that comes up in training, and not from this package, is not passed off as the user's."""
@@ -258,7 +400,8 @@ class TestClassifier:
             'test', config, work / 'epoch_1.pth', '--work-dir', work, '--data-root', imagenet_root, *options
         )
         assert 'accuracy/top5' in succeeded(process)
-        assert set(json.loads((work / 'metrics.json').read_text())['metrics']) == {'accuracy/top1', 'accuracy/top5'}
+        written = json.loads((work / 'metrics.json').read_text())
+        assert set(written['metrics']) == {'accuracy/top1', 'accuracy/top5'} and written['epoch'] == 1
         image = next((imagenet_root / 'val/n00000003').iterdir())
         succeeded(run_tool('predict', config, work / 'epoch_1.pth', image, '--out-dir', tmp_path / 'out'))
         (prediction,) = json.loads((tmp_path / 'out/preds.json').read_text()).values()
@@ -346,6 +489,8 @@ class TestCoco:
         options = [
             '--cfg-options',
             'backbone_weights=None',
+            'model.backbone.norm_eval=False',
+            'model.backbone.frozen_stages=-1',
             'train_dataloader.dataset.indices=8',
             'val_dataloader.dataset.indices=2',
             'train_cfg.max_epochs=1',
@@ -368,6 +513,118 @@ class TestCoco:
     def test_missing_weights(self, refuse, coco_root):
         sentence = refuse('train', REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py', '--data-root', coco_root)
         assert 'checkpoints/eca_resnet50.pth' in sentence and 'backbone_weights=None' in sentence
+
+
+class TestResume:
+    """Which checkpoint is gone on from, and what is said about it."""
+
+    def test_by_iteration(self, trained, by_iteration, tmp_path, capsys):
+        stop = [dict(type='Interrupt', after=3)]
+        with pytest.raises(Interrupted, match=r'iteration 2 of 4\. .*iter_3\.pth is the last.* with --resume goes on'):
+            trained(config=by_iteration, epochs=None, custom_hooks=stop)
+        whole = torch.load(tmp_path / 'work/iter_2.pth', weights_only=False)['meta']
+        assert trained(config=by_iteration, epochs=None, resume='auto').checkpoint.name == 'iter_4.pth'
+        assert 'resumed epoch: 0, iter: 3' in capsys.readouterr().out
+        assert torch.load(tmp_path / 'work/iter_2.pth', weights_only=False)['meta']['time'] == whole['time']
+
+    def test_in_the_middle_of_an_epoch(self, trained):
+        """Its checkpoints are no place to resume from, and neither Ctrl-C nor --resume says otherwise."""
+        changes = dict(default_hooks__checkpoint__by_epoch=False)
+        with pytest.raises(Interrupted, match=r'iter_1\.pth is the last checkpoint; it can be tested, but not resumed'):
+            trained(**changes, custom_hooks=[dict(type='Interrupt', after=1)])
+        with pytest.raises(
+            ValueError, match=r'--resume: .* has iter_1\.pth, but no complete epoch_\*\.pth to go on from'
+        ):
+            trained(**changes, resume='auto')
+
+    def test_nothing_is_started_anew(self, classifier, refuse, tmp_path):
+        """No file: a new run; only others or damaged ones: a sentence; an older one: that, with a warning."""
+        train_it = ['train', classifier, '--work-dir', tmp_path, '--resume']
+        for name in ('mine.pth', 'epoch_3.pth'):
+            (tmp_path / name).write_bytes(b'half')
+            assert re.search(rf'has .*{name}.* but no complete', refuse(*train_it))
+        torch.save(dict(state_dict={}), tmp_path / 'epoch_2.pth')
+        os.utime(tmp_path / 'epoch_2.pth', (1, 1))
+        cfg = load_config(classifier, work_dir=str(tmp_path), cfg_options=options())
+        with (
+            pytest.warns(UserWarning, match=r'epoch_3\.pth is damaged, passed over; resuming from the older .*epoch_2'),
+            pytest.raises(ValueError, match='epoch_2'),
+        ):
+            train(cfg, resume='auto')
+
+    def test_weights_alone(self, trained, tmp_path):
+        checkpoint = trained(**NO_VALIDATION, epochs=1).checkpoint
+        state = torch.load(checkpoint, weights_only=False)
+        torch.save(dict(state_dict=state['state_dict']), tmp_path / 'bare.pth')
+        with pytest.raises(ValueError, match=r'bare\.pth has no meta, message_hub, optimizer: it holds weights'):
+            trained('other', resume=str(tmp_path / 'bare.pth'))
+        nowhere = dict(type='Pretrained', checkpoint='nowhere.pth')
+        started = trained(
+            'other', **NO_VALIDATION, load_from=str(tmp_path / 'bare.pth'), model__backbone__init_cfg=nowhere
+        )
+        assert started.checkpoint.name == 'epoch_2.pth' and not started.finished_before
+
+    def test_files_of_another_run(self, trained, tmp_path):
+        """A new run in a used folder does not take them for its own."""
+        (tmp_path / 'work').mkdir()
+        torch.save(dict(state_dict={}), tmp_path / 'work/epoch_9.pth')
+        with pytest.raises(Interrupted, match='before the first checkpoint of this run: nothing to resume'):
+            trained(custom_hooks=[dict(type='Interrupt', after=1)])
+        never = dict(default_hooks__checkpoint__interval=9, default_hooks__checkpoint__save_last=False)
+        assert trained(**NO_VALIDATION, **never).checkpoint is None
+
+    def test_from_elsewhere(self, trained, tmp_path):
+        """A resumed run that is interrupted at once goes on from where it came from, which is named."""
+        trained('first dir', **NO_VALIDATION, epochs=1)
+        checkpoint = tmp_path / 'first dir/epoch_1.pth'
+        with pytest.raises(Interrupted, match=rf"in epoch 2 of 2.*--resume '{checkpoint}' goes on from it"):
+            trained('second', resume=str(checkpoint), custom_hooks=[dict(type='Interrupt', after=3)])
+
+    def test_another_dataset(self, trained):
+        """Its epochs end elsewhere."""
+        trained(**NO_VALIDATION, epochs=1)
+        with pytest.raises(
+            ValueError, match='end at iteration 2, this run has it at 3: resume from the end of an epoch'
+        ):
+            trained(resume='auto', train_dataloader__dataset__indices=24)
+
+    def test_a_finished_run(self, trained):
+        assert 'accuracy/top1' in str(trained(train_cfg__val_interval=2))
+        summary = trained(resume='auto')
+        assert summary.metrics == {} and 'was finished already: nothing was trained' in str(summary)
+
+
+class TestOptions:
+    def test_seed_and_compile(self, in_process, classifier, tmp_path, monkeypatch):
+        compiled = []
+        monkeypatch.setattr(torch, 'compile', lambda function, **kwargs: compiled.append(kwargs) or function)
+        changes = [f'{key}={value}' for key, value in options(**NO_VALIDATION, epochs=1).items()]
+        run = ['train', classifier, '--work-dir', 'a b', '--seed', '3', '--compile', '--cfg-options', *changes]
+        screen = in_process(*run, 'compile.backend=eager')
+        assert compiled == [dict(backend='eager')]
+        checkpoint = tmp_path / 'a b/epoch_1.pth'
+        assert torch.load(checkpoint, weights_only=False)['meta']['seed'] == 3
+
+        again = re.search('test again +(.*)', screen)[1]
+        words = shlex.split(again)
+        assert words[:5] == ['tools/test.py', str(classifier), str(checkpoint), '--work-dir', 'a b']
+        screen = in_process('test', words[1], checkpoint.as_uri(), *words[3:], 'test_dataloader.dataset.indices=8')
+        assert 'accuracy/top1' in screen
+        metrics = json.loads((tmp_path / 'a b/metrics.json').read_text())
+        assert metrics['images'] == 8 and metrics['checkpoint'] == checkpoint.as_uri() and metrics['epoch'] == 1
+
+        convert(str(checkpoint), tmp_path / 'converted.pth')
+        in_process('test', words[1], tmp_path / 'converted.pth', *words[3:], 'test_dataloader.dataset.indices=8')
+        metrics = json.loads((tmp_path / 'a b/metrics.json').read_text())
+        assert metrics['source'] == 'mmpretrain' and 'epoch' not in metrics
+
+    def test_pictures_without_validation(self, trained):
+        assert trained(**NO_VALIDATION, epochs=1, pictures=2).pictures is None
+        assert len(list((trained(epochs=1, pictures=2).pictures / 'vis').iterdir())) == 2
+
+    def test_summary(self):
+        summary = Summary('a b.py', Path('w d'), 60, Path('w d/x.pth'), options=['--cfg-options', 'k=(1, 2)'])
+        assert "test again   tools/test.py 'a b.py' 'w d/x.pth' --cfg-options 'k=(1, 2)'" in str(summary)
 
 
 class TestReproduce:

@@ -7,13 +7,17 @@ from mmengine.config import DictAction
 
 
 class Options(DictAction):
-    """mmengine's KEY=VALUE pairs, with a sentence for what is none."""
+    """mmengine's KEY=VALUE pairs, with a sentence for what is none. What was typed is kept as ``typed_options``."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:
         for value in values:
             if '=' not in value:
                 parser.error(f'{option} takes KEY=VALUE, got {value!r}')
-        super().__call__(parser, namespace, values, option)
+        try:
+            super().__call__(parser, namespace, values, option)
+        except AssertionError as error:  # imbalanced brackets, with the value
+            parser.error(f'{option}: {error}')
+        namespace.typed_options = [*getattr(namespace, 'typed_options', []), *values]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -31,3 +35,10 @@ def run_parser(description: str | None) -> argparse.ArgumentParser:
     p.add_argument('--launcher', default='none', help='none, pytorch (torchrun), slurm or mpi (%(default)s)')
     p.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)  # old launchers pass it
     return p
+
+
+def repeated(a: argparse.Namespace) -> list[str]:
+    """The arguments of :func:`run_parser` with which another tool finds the same data, folder and model."""
+    options = [('--data-root', a.data_root), ('--work-dir', a.work_dir)]
+    typed = getattr(a, 'typed_options', [])
+    return [*(part for pair in options if pair[1] for part in pair), *(['--cfg-options', *typed] if typed else [])]

@@ -12,7 +12,7 @@ from eca_mm.engine.cli import run_tool
 
 def main() -> None:
     p = parser(__doc__)
-    p.add_argument('checkpoint')
+    p.add_argument('checkpoint', help='a file or URL')
     p.add_argument('images', help='an image, or a folder of images')
     p.add_argument('--out-dir', default='predictions', help='output folder (%(default)s)')
     p.add_argument('--threshold', type=float, default=0.3, help='least score of a drawn box (%(default)s)')

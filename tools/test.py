@@ -13,7 +13,7 @@ from eca_mm.engine.cli import run_tool
 
 def main() -> None:
     p = run_parser(__doc__)
-    p.add_argument('checkpoint')
+    p.add_argument('checkpoint', help='a file or URL')
     p.add_argument('--out', metavar='PREFIX', help="write predictions in COCO's result format: PREFIX.bbox.json, ...")
     a = p.parse_args()
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)

@@ -6,7 +6,7 @@ tools/train.py configs/faster_rcnn_eca_r50_fpn_1x.py --data-root /data/coco
 torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py --launcher pytorch
 """
 
-from arguments import run_parser
+from arguments import repeated, run_parser
 from mmengine.dist import is_main_process
 
 from eca_mm.engine import load_config, train
@@ -17,11 +17,12 @@ def main() -> None:
     p = run_parser(__doc__)
     p.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from the one named')
     p.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
-    p.add_argument('--compile', action='store_true', help='compile the training step with torch.compile')
+    p.add_argument('--compile', action='store_true', help='torch.compile the training step (takes minutes)')
     p.add_argument('--seed', type=int, help="of weights, sampling and augmentation (default: the config's, or 0)")
     a = p.parse_args()
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
     summary = train(cfg, launcher=a.launcher, resume=a.resume, amp=a.amp, compile=a.compile, seed=a.seed)
+    summary.options = repeated(a)
     if is_main_process():
         print(summary)
 

@@ -1,8 +1,23 @@
 """The paper's batch on any number of GPUs."""
 
+import re
 from dataclasses import dataclass
 
 from mmengine.config import Config, ConfigDict
+
+# What mmengine's and mmdet's schedules count besides `begin` and `end`, by name without LR, Momentum or ParamScheduler.
+# Not in the table, hence refused: ExponentialLR, which decays at every iteration, and ReduceOnPlateauLR.
+COUNTS = {
+    'Constant': (),
+    'CosineAnnealing': ('T_max',),
+    'CosineRestart': ('periods',),
+    'Linear': (),
+    'MultiStep': ('milestones',),
+    'OneCycle': ('total_steps',),
+    'Poly': (),
+    'QuadraticWarmup': (),
+    'Step': ('step_size',),
+}
 
 
 @dataclass(frozen=True)
@@ -27,15 +42,17 @@ def split_batch(images_per_step: int, processes: int, most_images: int) -> Batch
     ``processes * images * accumulation = images_per_step`` with the largest possible ``images <= most_images``.
 
     Raises:
-        ValueError: If the processes cannot share the images equally, or ``images_per_step`` is not a positive integer.
+        ValueError: If the processes cannot share the images equally, or ``images_per_step`` or ``most_images`` is not a
+            positive integer.
 
     >>> split_batch(8, 1, 2)
     Batch(processes=1, images=2, accumulation=4)
     >>> str(split_batch(256, 8, 32))
     '8 processes x 32 images x 1 accumulated = 256 images per optimiser step'
     """
-    if not isinstance(images_per_step, int) or images_per_step < 1:
-        raise ValueError(f'images_per_step must be a positive integer, got {images_per_step!r}')
+    for name, value in (('images_per_step', images_per_step), ('train_dataloader.batch_size', most_images)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f'{name} must be a positive integer, got {value!r}')
     share, rest = divmod(images_per_step, processes)
     if rest:
         fitting = [n for n in range(1, images_per_step + 1) if images_per_step % n == 0]
@@ -58,7 +75,8 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         The split, or None for such a config.
 
     Raises:
-        ValueError: As :func:`split_batch`; also for a sampler other than DefaultSampler, or a schedule in iterations.
+        ValueError: As :func:`split_batch`; also for a sampler other than DefaultSampler, a training counted in
+            iterations, or a schedule that counts them in a way that cannot be stretched.
     """
     if cfg.get('images_per_step') is None:
         return None
@@ -71,16 +89,22 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
     loader.batch_size = batch.images
     loader.sampler = ConfigDict(loader.sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
     cfg.optim_wrapper.accumulative_counts = batch.accumulation
-    schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
-    for scheduler in schedulers:
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
         if not scheduler.get('by_epoch', True):
             _stretch(scheduler, batch.accumulation)
     return batch
 
 
 def _stretch(scheduler: ConfigDict, factor: int) -> None:
-    for key in ('begin', 'end', 'T_max', 'step_size', 'total_steps'):
-        if scheduler.get(key) is not None:
-            scheduler[key] *= factor
-    if 'milestones' in scheduler:
-        scheduler.milestones = [m * factor for m in scheduler.milestones]
+    name = str(scheduler.get('type')).split('.')[-1]
+    counts = COUNTS.get(re.sub('(LR|Momentum|ParamScheduler)$', '', name))
+    if counts is None and factor > 1:
+        raise ValueError(
+            f'{name} with by_epoch=False cannot be stretched to the {factor} iterations of an optimiser step: set by_epoch '
+            'to True, or images_per_step to None'
+        )
+    for key in ('begin', 'end', *(counts or ())):
+        value = scheduler.get(key)
+        if value is not None:
+            scheduler[key] = [n * factor for n in value] if isinstance(value, (list, tuple)) else value * factor

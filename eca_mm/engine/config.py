@@ -1,6 +1,7 @@
 """From a config file and the command line to one mmengine Config."""
 
 import difflib
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,27 @@ from typing import Any
 
 import mmengine.config.utils
 from mmengine.config import Config
-
-# mmengine parses all of mmdet's metafiles anew for each `mmdet::` base: most of the time that a config takes.
-mmengine.config.utils.load = cache(mmengine.config.utils.load)
+from mmengine.runner import Runner
 
 # The environment variables that the configs read, and where their data is found without them.
 DATA_ROOTS = ('COCO_ROOT', 'IMAGENET_ROOT', 'SHAPES_ROOT')
+
+# What --cfg-options may set though the config does not: what mmengine's Runner takes or looks up, and what this engine reads.
+RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+RUNNER_KEYS |= {'activation_checkpointing', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters'}
+RUNNER_KEYS |= {'model_wrapper_cfg', 'sync_bn'}
+OUR_KEYS = {'backbone_weights', 'images_per_step', 'pictures'}
+
+# Variables of config files that the dataloaders copied while the file was read, and where their values are now.
+COPIED = {
+    'data_root': '--data-root, or the data_root of each dataset and the ann_file of each evaluator',
+    'dataset_type': 'train_dataloader.dataset.type',
+    'train_pipeline': 'train_dataloader.dataset.pipeline',
+    'val_pipeline': 'val_dataloader.dataset.pipeline',
+    'test_pipeline': 'test_dataloader.dataset.pipeline',
+}
+
+_load_metafile = cache(mmengine.config.utils.load)
 
 
 def load_config(
@@ -36,45 +52,82 @@ def load_config(
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If the file is not a config, an option's first name is not in it, or it ignores ``data_root``.
+        ValueError: If the file is not a config or has no model, if an option's first name is neither in it nor in
+            mmengine's Runner, or would change nothing any more, or if the file ignores ``data_root``.
     """
     path = Path(path)
     if not path.is_file():
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob('*.py')], n=3)
         hint = f'; there is {", ".join(str(path.with_name(n + ".py")) for n in near)}' if near else ''
         raise FileNotFoundError(f'config not found: {path}{hint}')
-    with _environment(dict.fromkeys(DATA_ROOTS, data_root) if data_root else {}):
+    with _data_roots(data_root), _cached_metafiles():
         try:
             cfg = Config.fromfile(path)
         except Exception as error:  # a config is a program: anything can go wrong in it
             raise ValueError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
-    if data_root and data_root not in cfg.pretty_text:
-        raise ValueError(f'--data-root: {path} reads none of {", ".join(DATA_ROOTS)}; set data_root by --cfg-options')
+    if data_root and not cfg.env_variables.keys() & set(DATA_ROOTS):
+        raise ValueError(
+            f'--data-root: {path} reads none of {", ".join(DATA_ROOTS)}; set the data_root of each dataset and the ann_file '
+            'of each evaluator by --cfg-options'
+        )
 
     for key in cfg_options or {}:
-        top = key.split('.')[0]
-        if top not in cfg:
-            near = difflib.get_close_matches(top, list(cfg), n=1)
-            hint = f'; did you mean {near[0]!r}?' if near else f'; it has {", ".join(sorted(cfg))}'
-            raise ValueError(f'--cfg-options {key}: the config has no {top!r}{hint}')
+        _check_option(key, cfg)
     try:
         cfg.merge_from_dict(cfg_options or {})
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f'--cfg-options do not fit the config: {error}') from error
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError(f'{path} has no model, but {cfg.get("model")!r}: give it model=dict(type=...)')
 
     if 'backbone_weights' in (cfg_options or {}):  # the value has long been copied to where it is used
         weights = cfg.backbone_weights
+        if not isinstance(cfg.model.get('backbone'), dict):
+            raise ValueError(f'--cfg-options backbone_weights={weights}: the model of {path} has no backbone')
         cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=weights) if weights else None
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{path.stem}'
     return cfg
 
 
+def _check_option(key: str, cfg: Config) -> None:
+    top = key.split('.')[0]
+    if top in COPIED:
+        raise ValueError(f'--cfg-options {key}: the dataloaders would not see it; set {COPIED[top]} instead')
+    known = {*cfg, *RUNNER_KEYS, *OUR_KEYS}
+    if top not in known:
+        near = difflib.get_close_matches(top, sorted(known), n=1)
+        hint = f'; did you mean {near[0]!r}?' if near else f'; it has {", ".join(sorted(cfg))}'
+        raise ValueError(f'--cfg-options {key}: the config has no {top!r}{hint}')
+
+
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
+def _data_roots(data_root: str | None) -> Iterator[None]:
+    """Sets the environment's variables as the configs are to read them.
+
+    mmengine pastes a value into the config's text, as the replacement of a regular expression: a backslash or a quote
+    must survive both that and Python. An empty variable is as good as none, and `~` is the user's home.
+    """
+    before = {name: os.environ.get(name) for name in DATA_ROOTS}
+    try:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if root := data_root or value:
+                text = os.path.expanduser(root).replace('\\', r'\\\\')
+                os.environ[name] = text.replace("'", r"\\'").replace('"', r'\\"')
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _cached_metafiles() -> Iterator[None]:
+    """mmengine parses all of mmdet's metafiles anew for each `mmdet::` base: most of the time that a config takes."""
+    load = mmengine.config.utils.load
+    mmengine.config.utils.load = _load_metafile
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        mmengine.config.utils.load = load

@@ -7,9 +7,10 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from eca_mm.checkpoints import AtomicBackend, use_safe_loading
+from eca_mm.checkpoints.download import local_file
 from eca_mm.engine.distributed import init_distributed
-from eca_mm.engine.files import check_data
-from eca_mm.engine.runner import build_runner, building
+from eca_mm.engine.files import check_data, make_folder
+from eca_mm.engine.runner import build_loop, build_runner
 
 
 def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none') -> dict[str, float]:
@@ -17,7 +18,7 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
 
     Args:
         cfg: From :func:`load_config`; changed in place.
-        checkpoint: File of the weights.
+        checkpoint: File or URL of the weights.
         out: Prefix for predictions in COCO's result format: ``out.bbox.json`` and, with masks, ``out.segm.json``.
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
 
@@ -27,25 +28,26 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
 
     Raises:
         FileNotFoundError: If data or the checkpoint are missing.
-        ValueError: If the config is wrong, the checkpoint cannot be read or does not fit, or ``out`` is given for a
-            metric that does not write COCO's format.
+        ValueError: If the config is wrong, the checkpoint cannot be read or does not fit, ``out`` is given for a metric
+            that does not write COCO's format, or an output folder cannot be made.
     """
     init_distributed(cfg, launcher)
     use_safe_loading()
-    if not Path(checkpoint).expanduser().is_file():
-        raise FileNotFoundError(f'checkpoint not found: {checkpoint}')
+    local_file(str(checkpoint))
     check_data(cfg, 'test_dataloader')
     if out is not None:
         _write_results(cfg, Path(out))
+    make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
 
     runner = build_runner(cfg)
-    with building('a test set'):
-        runner.test_loop  # noqa: B018  (this property builds)
+    build_loop(runner, 'test')
     runner.strict = True
     metrics = runner.test()
     if is_main_process():
         result = dict(config=cfg.filename, checkpoint=str(checkpoint), images=len(runner.test_dataloader.dataset))
+        # How far these weights were trained, or whose they are: the file's name may not tell.
+        result |= {key: runner.loaded_meta[key] for key in ('epoch', 'source') if key in runner.loaded_meta}
         text = json.dumps(dict(result, metrics=metrics), indent=2) + '\n'
         AtomicBackend().put(text.encode(), Path(cfg.work_dir) / 'metrics.json')
     return metrics
@@ -56,5 +58,5 @@ def _write_results(cfg: Config, prefix: Path) -> None:
     coco = [e for e in evaluators if str(e.get('type')).split('.')[-1] == 'CocoMetric']
     if not coco:
         raise ValueError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
-    prefix.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(prefix.parent, '--out')
     coco[0].outfile_prefix = str(prefix)

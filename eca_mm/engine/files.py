@@ -1,11 +1,13 @@
 """The files that a config needs, looked for before any model is built."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from eca_mm.checkpoints.download import local_file
 from eca_mm.checkpoints.known import KNOWN, known_file
 
 ADVICE = {
@@ -20,35 +22,91 @@ ADVICE = {
 }
 
 
+FROM_SCRATCH = '--cfg-options backbone_weights=None model.backbone.norm_eval=False model.backbone.frozen_stages=-1'
+
+
+def make_folder(path: str | Path, option: str) -> None:
+    """Makes an output folder, if there is none.
+
+    Raises:
+        ValueError: If it cannot be made or written into; ``option`` names it in the message.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f'{option}: {path} cannot be made a folder ({error.strerror}); choose another') from error
+    if not os.access(path, os.W_OK):
+        raise ValueError(f'{option}: {path} cannot be written into; choose another folder')
+
+
 def check_data(cfg: Config, *loaders: str) -> None:
     """Looks for the annotation files and image folders of the named dataloaders.
 
     Raises:
-        FileNotFoundError: With the first missing path and what to do.
+        FileNotFoundError: With the first path that is missing, or the first folder that is empty, and what to do.
     """
     for name in loaders:
-        for dataset in _leaves((cfg.get(name) or {}).get('dataset') or {}):
+        for dataset in _leaves(cfg.get(name)):
             for path in _paths(dataset):
                 if not path.exists():
-                    advice = ADVICE.get(str(dataset.get('type')).split('.')[-1], 'Check data_root in the config.')
-                    raise FileNotFoundError(f'data not found: {path} does not exist. {advice}')
+                    raise FileNotFoundError(f'data not found: {path} does not exist. {_advice(dataset)}')
+                if path.is_dir() and _is_empty(path):
+                    raise FileNotFoundError(f'data not found: {path} is empty. {_advice(dataset)}')
 
 
-def _leaves(dataset: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The dataset itself, or those that RepeatDataset, ConcatDataset and their like hold."""
-    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets')
-    if inner is None:
+def _is_empty(folder: Path) -> bool:
+    with os.scandir(folder) as entries:  # not all 118,287 of them
+        return not any(entries)
+
+
+def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
+    """Looks for the file of a built dataset's first image: annotations and images may be of different places.
+
+    Raises:
+        FileNotFoundError: With its path and what to do.
+    """
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    image = dataset.get_data_info(0).get('img_path')
+    if image and '://' not in image and not Path(image).is_file():
+        advice = _advice(next(_leaves(loader)))
+        raise FileNotFoundError(f'data not found: {image}, the first image, does not exist. {advice}')
+
+
+def annotation_files(loader: dict[str, Any] | None) -> list[Path]:
+    """The annotation files of a dataloader's datasets."""
+    return [_root(dataset) / dataset['ann_file'] for dataset in _leaves(loader) if dataset.get('ann_file')]
+
+
+def _leaves(loader: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """A dataloader's dataset, or those that RepeatDataset, ConcatDataset and their like hold."""
+    dataset = (loader or {}).get('dataset') or {}
+    if 'dataset' in dataset:
+        yield from _leaves(dataset)
+    elif 'datasets' in dataset:
+        for part in dataset['datasets']:
+            yield from _leaves(dict(dataset=part))
+    else:
         yield dataset
-    for part in inner or []:
-        yield from _leaves(part)
+
+
+def _root(dataset: dict[str, Any]) -> Path:
+    return Path(dataset.get('data_root') or '')
+
+
+def _kind(dataset: dict[str, Any]) -> str:
+    return str(dataset.get('type', '')).split('.')[-1]
+
+
+def _advice(dataset: dict[str, Any]) -> str:
+    return ADVICE.get(_kind(dataset), 'Check data_root in the config.')
 
 
 def _paths(dataset: dict[str, Any]) -> Iterator[Path]:
-    root = Path(dataset.get('data_root') or '')
-    kind = str(dataset.get('type', '')).split('.')[-1]
-    if kind == 'ShapesDataset':  # draws itself
+    root = _root(dataset)
+    if _kind(dataset) == 'ShapesDataset':  # draws itself
         return
-    if kind == 'ImageNet':
+    if _kind(dataset) == 'ImageNet':
         yield root / dataset.get('split', '')
     if dataset.get('ann_file'):
         yield root / dataset['ann_file']
@@ -59,16 +117,26 @@ def _paths(dataset: dict[str, Any]) -> Iterator[Path]:
 
 
 def check_weights(cfg: Config) -> None:
-    """Looks for the pretrained weights of the backbone.
+    """Looks for the weights that a training starts from: the checkpoint ``load_from``, or else the backbone's.
 
     Raises:
         FileNotFoundError: With the path, how to get such a file, and how to train without it; for a known name, with
             where to get the file.
+        ValueError: If the backbone's are not named by a string, or if there are none, and stages or batch statistics that
+            would stay random are frozen.
     """
-    init = (cfg.model.get('backbone') or {}).get('init_cfg')
+    if cfg.get('load_from'):
+        local_file(str(cfg.load_from))
+        return
+    backbone = cfg.model.get('backbone') or {}
+    init = backbone.get('init_cfg')
+    if init is None and not (backbone.get('pretrained') or cfg.model.get('init_cfg') or cfg.model.get('pretrained')):
+        _check_thawed(backbone)
     if not isinstance(init, dict) or init.get('type') != 'Pretrained':
         return
-    source = init['checkpoint']
+    source = init.get('checkpoint')
+    if not isinstance(source, str):
+        raise ValueError(f'backbone weights must be a file, a URL or a known name, got {source!r}')
     if '://' in source or Path(source).expanduser().is_file():
         return
     if source in KNOWN:
@@ -77,6 +145,14 @@ def check_weights(cfg: Config) -> None:
     raise FileNotFoundError(
         f'backbone weights not found: {source}. Train them with a config of configs/imagenet, or put a file there from the '
         "authors' or torchvision's ResNets (README, 'Backbone weights'); another place is named by --cfg-options "
-        'backbone_weights=FILE. To train from scratch: --cfg-options backbone_weights=None model.backbone.norm_eval=False '
-        'model.backbone.frozen_stages=-1'
+        f'backbone_weights=FILE. To train from scratch: {FROM_SCRATCH}'
     )
+
+
+def _check_thawed(backbone: dict[str, Any]) -> None:
+    stages, norm = backbone.get('frozen_stages', -1), backbone.get('norm_eval', False)
+    if norm or (isinstance(stages, int) and stages >= 0):
+        raise ValueError(
+            f'the backbone has no pretrained weights, and frozen_stages={stages} with norm_eval={norm} would keep some of '
+            f'its random ones: name weights by --cfg-options backbone_weights=FILE, or train from scratch: {FROM_SCRATCH}'
+        )

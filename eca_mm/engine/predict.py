@@ -9,12 +9,17 @@ from typing import Any
 import cv2
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
 
-from eca_mm.checkpoints import check_fit, read_checkpoint, use_safe_loading
-from eca_mm.engine.runner import building, weights_of
+from eca_mm.checkpoints import check_fit
+from eca_mm.checkpoints.reading import read_for_mmengine
+from eca_mm.engine.files import make_folder
+from eca_mm.engine.runner import building
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
-Predictor = Callable[[Path], Any]
+Predictor = Callable[[list[str]], None]
 
 
 def find_images(path: str | Path) -> list[Path]:
@@ -47,8 +52,8 @@ def predict(
 
     Args:
         cfg: From :func:`load_config`.
-        checkpoint: File of the weights.
-        images: Image files. Ones that cannot be read are passed over with a warning.
+        checkpoint: File or URL of the weights.
+        images: Image files. Ones that cannot be decoded are passed over with a warning.
         out_dir: Gets ``vis/NAME`` and, for detectors, ``preds/NAME.json`` (labels, scores, boxes as x1 y1 x2 y2 in
             pixels, masks as run lengths); for classifiers ``preds.json`` (label, score and class by image).
         threshold: Least score of a box that is drawn. The JSON holds all.
@@ -60,23 +65,31 @@ def predict(
     Raises:
         FileNotFoundError: If the checkpoint is missing.
         ValueError: If the checkpoint cannot be read or does not fit, no image can be read, two have the same name
-            but for the suffix, or there is no such device.
+            but for the suffix, there is no such device, or the output folder cannot be made.
     """
-    use_safe_loading()
-    readable = [Path(f) for f in images if cv2.haveImageReader(str(f))]
+    readable = [Path(f) for f in images if cv2.imread(str(f)) is not None]
     for file in sorted({Path(f) for f in images} - set(readable)):
         warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=2)
     if not readable:
         raise ValueError(f'none of the images can be read: {", ".join(str(f) for f in images)}')
     _check_names(readable)
     _check_device(device)
-    weights = weights_of(read_checkpoint(checkpoint))
-    kind = _classify if cfg.get('default_scope') == 'mmpretrain' else _detect
-    with building('a model'):
-        model, run = kind(cfg, str(checkpoint), Path(out_dir), threshold, device)
-    check_fit(model.state_dict(), weights, f'{checkpoint} does not fit the config')
+    make_folder(out_dir, '--out-dir')
+    content = read_for_mmengine(checkpoint)
+    model = _load_model(cfg, content['state_dict'], f'{checkpoint} does not fit the config')
+    kind = _classifier if cfg.get('default_scope') == 'mmpretrain' else _detector
+    with building('a pipeline for images'):
+        run = kind(cfg.copy(), model, content, Path(out_dir), threshold, device or get_device())
     run([str(f) for f in readable])
     return readable
+
+
+def _load_model(cfg: Config, weights: dict[str, Tensor], what: str) -> nn.Module:
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model'):
+        model: nn.Module = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
+    check_fit(model.state_dict(), weights, what)
+    model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
+    return model
 
 
 def _check_names(files: list[Path]) -> None:
@@ -93,27 +106,42 @@ def _check_device(device: str | None) -> None:
         raise ValueError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
 
 
-def _detect(cfg: Config, checkpoint: str, out_dir: Path, threshold: float, device: str | None) -> Any:
+def _detector(
+    cfg: Config, model: Any, content: dict[str, Any], out_dir: Path, threshold: float, device: str
+) -> Predictor:
     from mmdet.apis import DetInferencer
 
-    inferencer = DetInferencer(cfg.copy(), checkpoint, device, scope=cfg.get('default_scope', 'mmdet'))
+    class Inferencer(DetInferencer):
+        """With a model that has its weights; mmdet adds the classes and their colours."""
+
+        def _init_model(self, cfg: Config, weights: None, device: str) -> nn.Module:
+            self._load_weights_to_model(model, content, cfg)
+            model.cfg = cfg
+            return model.to(device).eval()
+
+    inferencer = Inferencer(cfg, device=device, scope=cfg.get('default_scope', 'mmdet'))
 
     def run(files: list[str]) -> None:
         inferencer(files, out_dir=str(out_dir), pred_score_thr=threshold, no_save_pred=False)
 
-    return inferencer.model, run
+    return run
 
 
-def _classify(cfg: Config, checkpoint: str, out_dir: Path, threshold: float, device: str | None) -> Any:
+def _classifier(
+    cfg: Config, model: Any, content: dict[str, Any], out_dir: Path, threshold: float, device: str
+) -> Predictor:
     from mmpretrain import ImageClassificationInferencer
+    from mmpretrain.registry import DATASETS
 
-    inferencer = ImageClassificationInferencer(cfg.copy(), checkpoint, device)
+    model._config = cfg
+    dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
+    meta = content.get('meta', {}).get('dataset_meta') or getattr(dataset, 'METAINFO', {})
+    inferencer = ImageClassificationInferencer(model, device=device, classes=meta.get('classes'))
 
     def run(files: list[str]) -> None:
-        out_dir.mkdir(parents=True, exist_ok=True)
         results = inferencer(files, show_dir=str(out_dir / 'vis'))
         for result in results:
             result.pop('pred_scores')  # of all classes
         (out_dir / 'preds.json').write_text(json.dumps(dict(zip(files, results, strict=True)), indent=2) + '\n')
 
-    return inferencer.model, run
+    return run

@@ -1,7 +1,9 @@
 """Training, from a config to a summary."""
 
+import shlex
 import time
 import warnings
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +14,25 @@ from mmengine.dist import is_main_process
 from eca_mm.checkpoints import latest_checkpoint, use_safe_loading
 from eca_mm.engine.batch import apply_batch
 from eca_mm.engine.distributed import init_distributed
-from eca_mm.engine.files import check_data, check_weights
+from eca_mm.engine.files import check_data, check_weights, make_folder
 from eca_mm.engine.predict import predict
-from eca_mm.engine.runner import StrictRunner, build_runner, building
+from eca_mm.engine.runner import StrictRunner, build_loop, build_runner, building
 
 
 @dataclass
 class Summary:
-    """What a training run leaves behind."""
+    """What a training run leaves behind.
+
+    Attributes:
+        config: The config's file.
+        work_dir: The run's folder.
+        seconds: How long the training took.
+        checkpoint: The last one, if any was written, or the one that a finished run was resumed from.
+        metrics: By name, of the last validation.
+        pictures: Folder of pictures with detections.
+        finished_before: Whether nothing was left to train.
+        options: Arguments with which tools/test.py sees the same data and model.
+    """
 
     config: str
     work_dir: Path
@@ -27,15 +40,21 @@ class Summary:
     checkpoint: Path | None
     metrics: dict[str, float] = field(default_factory=dict)
     pictures: Path | None = None
+    finished_before: bool = False
+    options: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f'Trained {self.config} in {self.seconds / 60:.1f} min']
         lines += [f'  {name:<24} {value:.4f}' for name, value in self.metrics.items()]
-        lines += [] if self.metrics else ['  no metrics: nothing was validated, or nothing at all was detected']
+        if self.finished_before:
+            lines = [f'{self.config} was finished already: nothing was trained, and nothing validated']
+        elif not self.metrics:
+            lines += ['  no metrics: nothing was validated, or nothing at all was detected']
         lines += [f'  checkpoint   {self.checkpoint}'] if self.checkpoint else []
         lines += [f'  pictures     {self.pictures}'] if self.pictures else []
-        lines += [f'  curves       tensorboard --logdir {self.work_dir}']
-        lines += [f'  test again   tools/test.py {self.config} {self.checkpoint}'] if self.checkpoint else []
+        lines += [f'  curves       {shlex.join(["tensorboard", "--logdir", str(self.work_dir)])}']
+        test = ['tools/test.py', self.config, str(self.checkpoint), *self.options]
+        lines += [f'  test again   {shlex.join(test)}'] if self.checkpoint else []
         return '\n'.join(lines)
 
 
@@ -57,32 +76,35 @@ def train(
     Args:
         cfg: From :func:`load_config`; changed in place.
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
-        resume: 'auto' for the newest complete checkpoint of the work directory (none: start anew), or a path; None for
-            what the config says.
+        resume: 'auto' for the newest complete checkpoint of the work directory (no file there: start anew), or a path;
+            None for what the config says.
         amp: Mixed precision, on a GPU.
-        compile: Compile the training step with ``torch.compile``.
+        compile: Compile the training step with ``torch.compile``, as the config's ``compile`` says if it does.
         seed: Of weights, sampling and augmentation; None for the config's, or 0.
 
     Raises:
         FileNotFoundError: If data, weights or the checkpoint are missing.
-        ValueError: If the config is wrong, or the checkpoint cannot be read or does not fit.
+        ValueError: If the config is wrong, or the checkpoint cannot be read or does not fit; if the work directory cannot
+            be made, or resuming from it would start anew over the checkpoints in it.
         Interrupted: After Ctrl-C.
     """
     processes = init_distributed(cfg, launcher)
     use_safe_loading()
     _set_options(cfg, resume, amp, compile, seed)
     check_data(cfg, 'train_dataloader', 'val_dataloader')
-    if cfg.resume and 'backbone' in cfg.model:
-        cfg.model.backbone.init_cfg = None  # all weights are in the checkpoint
     check_weights(cfg)
+    if cfg.get('load_from') and cfg.model.get('backbone'):
+        cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint
     with building('a batch'):
         batch = apply_batch(cfg, processes)
+    make_folder(cfg.work_dir, '--work-dir')
 
     runner = build_runner(cfg)
-    with building('datasets'):
-        runner.train_loop, runner.val_loop  # noqa: B018  (these properties build)
-    with building('an optimiser'):
-        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    if cfg.resume:
+        runner.last_checkpoint = Path(cfg.load_from)
+    build_loop(runner, 'train')
+    build_loop(runner, 'val')
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     if batch is not None:
         runner.batch = str(batch)
         # Schedulers count accumulated batches too, so torch sees one step before the optimiser's first.
@@ -102,15 +124,18 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
     randomness['seed'] = seed if seed is not None else randomness.get('seed') or 0
     cfg.randomness = randomness
     if compile:
-        cfg.compile = True
+        cfg.compile = cfg.get('compile') or True
     if amp:
         if not torch.cuda.is_available():
             raise ValueError('--amp needs a GPU, and torch sees none')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    pictures = cfg.get('pictures')
+    if pictures is not None and not isinstance(pictures, int):
+        raise ValueError(f'pictures must be a number of images, got {pictures!r}')
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
-    checkpoint = latest_checkpoint(cfg.work_dir) if resume == 'auto' else resume and Path(resume)
+    checkpoint = _newest(cfg) if resume == 'auto' else resume and Path(resume)
     cfg.resume = bool(checkpoint)
     if checkpoint:
         if not checkpoint.is_file():
@@ -120,28 +145,58 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
         cfg.load_from = str(checkpoint)
 
 
+def _newest(cfg: Config) -> Path | None:
+    """The checkpoint of the work directory to go on from; None if there is none at all."""
+    units = _units(cfg)
+    newest = latest_checkpoint(cfg.work_dir, units)
+    files = sorted(Path(cfg.work_dir).glob('*.pth'))
+    if newest is None:
+        if files:
+            found = ', '.join(f.name for f in files[:4]) + ', ...' * (len(files) > 4)
+            raise ValueError(
+                f'--resume: {cfg.work_dir} has {found}, but no complete {" or ".join(f"{u}_*.pth" for u in units)} to go on '
+                'from: name one by --resume FILE, or start anew in another --work-dir'
+            )
+        return None
+    for file in files:
+        later = file.stat().st_mtime_ns >= newest.stat().st_mtime_ns
+        if later and file.stem.split('_')[0] in units and not zipfile.is_zipfile(file):
+            warnings.warn(f'{file} is damaged, passed over; resuming from the older {newest}', stacklevel=2)
+    return newest
+
+
+def _units(cfg: Config) -> tuple[str, ...]:
+    # A run in epochs goes on from the end of one; in the middle the sampler's place is not in the checkpoint.
+    return ('epoch', 'iter') if 'max_iters' in (cfg.get('train_cfg') or {}) else ('epoch',)
+
+
 def _how_to_continue(runner: StrictRunner) -> str:
-    checkpoint = latest_checkpoint(runner.work_dir)
-    where = f'epoch {runner.epoch + 1} of {runner.max_epochs}, iteration {runner.iter} of {runner.max_iters}'
+    epoch, checkpoint = min(runner.epoch + 1, runner.max_epochs), runner.last_checkpoint
+    where = f'interrupted in epoch {epoch} of {runner.max_epochs}, iteration {runner.iter} of {runner.max_iters}'
     if checkpoint is None:
-        return f'interrupted in {where}, before the first checkpoint: nothing to resume'
-    return (
-        f'interrupted in {where}. {checkpoint} is the last checkpoint: the same command with --resume goes on from it'
-    )
+        return f'{where}, before the first checkpoint of this run: nothing to resume'
+    if not runner.resumable:
+        return f'{where}. {checkpoint} is the last checkpoint; it can be tested, but not resumed from'
+    if runner.epoch >= runner.max_epochs:
+        return f'{where}, after the training. {checkpoint} is its last checkpoint: tools/test.py tests it'
+    newest = latest_checkpoint(runner.work_dir, _units(runner.cfg))
+    # Other files in the folder may be newer, or this one elsewhere.
+    resume = '--resume' if newest and newest.samefile(checkpoint) else f'--resume {shlex.quote(str(checkpoint))}'
+    return f'{where}. {checkpoint} is the last checkpoint: the same command with {resume} goes on from it'
 
 
 def _summary(cfg: Config, runner: StrictRunner, seconds: float) -> Summary:
+    trained = runner.iter > runner.resumed_iter
     scalars = runner.message_hub.log_scalars
     metrics = {
         name.removeprefix('val/'): float(buffer.current())
         for name, buffer in scalars.items()
-        if name.startswith('val/') and not name.endswith('time')
+        if trained and name.startswith('val/') and not name.endswith('time')
     }
-    checkpoint = latest_checkpoint(cfg.work_dir)
-    pictures = None
-    if cfg.get('pictures') and checkpoint and is_main_process():
+    checkpoint, pictures = runner.last_checkpoint, None
+    if cfg.get('pictures') and checkpoint and runner.val_loop is not None and is_main_process():
         dataset = runner.val_loop.dataloader.dataset
         files = [dataset.get_data_info(i)['img_path'] for i in range(min(cfg.pictures, len(dataset)))]
         pictures = Path(cfg.work_dir) / 'pictures'
         predict(cfg, checkpoint, files, pictures)
-    return Summary(cfg.filename, Path(cfg.work_dir), seconds, checkpoint, metrics, pictures)
+    return Summary(cfg.filename, Path(cfg.work_dir), seconds, checkpoint, metrics, pictures, not trained)

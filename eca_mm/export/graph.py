@@ -25,8 +25,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from eca_mm.checkpoints import check_fit, read_checkpoint
-from eca_mm.engine.runner import building, weights_of
+from eca_mm.checkpoints import check_fit, check_values, read_checkpoint, weights_of
+from eca_mm.engine.runner import building
 from eca_mm.models.attention import ECALayer, ECANSLayer
 from eca_mm.paper.index import REPOSITORY
 from eca_mm.version import __version__
@@ -125,11 +125,9 @@ def load_model(cfg: Config, checkpoint: dict[str, Any] | None, what: str) -> nn.
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model'):
         model: nn.Module = MODELS.build(cfg.model)
     if checkpoint is not None:
-        weights = weights_of(checkpoint)
+        weights = weights_of(checkpoint, what)
         check_fit(model.state_dict(), weights, f'{what} does not fit the config')
-        broken = [key for key, value in weights.items() if not value.isfinite().all()]
-        if broken:
-            raise ValueError(f'{what} has weights that are not finite: {", ".join(broken[:4])}')
+        check_values(weights, what)
         model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
     return model
 

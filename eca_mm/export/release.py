@@ -13,8 +13,7 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from eca_mm.checkpoints import read_checkpoint
-from eca_mm.engine.runner import weights_of
+from eca_mm.checkpoints import read_checkpoint, weights_of
 from eca_mm.export.artefact import check_free, put
 from eca_mm.export.graph import config_name, load_model
 from eca_mm.paper.benchmarks import BENCHMARKS
@@ -90,14 +89,16 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
 
 
 def _serialise(cfg: Config, source: Mapping[str, Any], meta: Mapping[str, Any]) -> bytes:
+    backbone = {key: plain(value) for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
     kept = {
+        'network': f'backbone={backbone}',  # style, strides and dilations are in no tensor
         **{key: plain(meta[key]) for key in _KEPT if key in meta},
         'config': config_name(cfg),
         'eca_mm_version': __version__,
         'torch_version': str(torch.__version__),
     }
     # Copies: a view would bring all of the storage that it looks at.
-    state_dict = {key: value.detach().clone() for key, value in weights_of(dict(source)).items()}
+    state_dict = {key: value.detach().clone() for key, value in weights_of(source).items()}
     file = io.BytesIO()
     torch.save({'meta': kept, 'state_dict': state_dict}, file)
     return file.getvalue()
