@@ -18,8 +18,9 @@ from torch import nn
 
 from eca_mm.checkpoints.convert.convert import convert
 from eca_mm.engine import evaluate, load_config
+from eca_mm.engine.model import load_model
 from eca_mm.export import Settings, export, release
-from eca_mm.export.graph import Network, fold_batch_norm, kernel_sizes, load_model, load_network
+from eca_mm.export.graph import Network, fold_batch_norm, kernel_sizes, load_network
 from eca_mm.export.parity import compare, random_images, reference
 from tests.conftest import REPOSITORY, quietly
 

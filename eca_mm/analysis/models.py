@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from eca_mm.engine import load_config
-from eca_mm.engine.runner import building
+from eca_mm.engine.model import build_model
 from eca_mm.paper.cells import CONFIGS
 from eca_mm.paper.tables import TABLES
 
@@ -66,7 +65,7 @@ def _rows(table: str, detector: bool = False) -> Iterator[Contender]:
     for row in TABLES[table].rows:
         plain.setdefault(row.group, row.config)
         if (CONFIGS / f'{row.config}.py').is_file():
-            yield Contender(row.config, plain[row.group], partial(build_model, row.config), detector)
+            yield Contender(row.config, plain[row.group], partial(build_row, row.config), detector)
 
 
 def _peers() -> Iterator[Contender]:
@@ -93,8 +92,7 @@ def _unknown(name: str, known: list[str]) -> str:
     return f'unknown model {name!r}: {hint}'
 
 
-def build_model(config: str) -> nn.Module:
+def build_row(config: str) -> nn.Module:
     """The model of a config file, given by its name in the tables, with random weights."""
     cfg = load_config(CONFIGS / f'{config}.py', cfg_options={'model.backbone.init_cfg': None})
-    with DefaultScope.overwrite_default_scope(cfg.default_scope), building('a model'):
-        return MODELS.build(cfg.model)
+    return build_model(cfg)

@@ -10,12 +10,11 @@ import cv2
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import MODELS, DefaultScope
-from torch import Tensor, nn
+from torch import nn
 
-from eca_mm.checkpoints import check_fit
 from eca_mm.checkpoints.reading import read_for_mmengine
 from eca_mm.engine.files import make_folder
+from eca_mm.engine.model import load_model
 from eca_mm.engine.runner import building
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
@@ -76,20 +75,12 @@ def predict(
     _check_device(device)
     make_folder(out_dir, '--out-dir')
     content = read_for_mmengine(checkpoint)
-    model = _load_model(cfg, content['state_dict'], f'{checkpoint} does not fit the config')
+    model = load_model(cfg, content, str(checkpoint))
     kind = _classifier if cfg.get('default_scope') == 'mmpretrain' else _detector
     with building('a pipeline for images'):
         run = kind(cfg.copy(), model, content, Path(out_dir), threshold, device or get_device())
     run([str(f) for f in readable])
     return readable
-
-
-def _load_model(cfg: Config, weights: dict[str, Tensor], what: str) -> nn.Module:
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model'):
-        model: nn.Module = MODELS.build({'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model})
-    check_fit(model.state_dict(), weights, what)
-    model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
-    return model
 
 
 def _check_names(files: list[Path]) -> None:

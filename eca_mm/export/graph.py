@@ -22,11 +22,10 @@ from typing import Any
 import torch
 from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from eca_mm.checkpoints import check_fit, check_values, read_checkpoint, weights_of
-from eca_mm.engine.runner import building
+from eca_mm.checkpoints import read_checkpoint
+from eca_mm.engine.model import load_model
 from eca_mm.models.attention import ECALayer, ECANSLayer
 from eca_mm.paper.index import REPOSITORY
 from eca_mm.version import __version__
@@ -108,28 +107,6 @@ def check_part(cfg: Config, part: str) -> None:
             "the values of boxes, and mmcv's NMS has no form outside of PyTorch. --part dense goes furthest: backbone, "
             'neck and the raw outputs of the RPN, or of a one-stage head; there are --part features and backbone too'
         )
-
-
-def load_model(cfg: Config, checkpoint: dict[str, Any] | None, what: str) -> nn.Module:
-    """The config's model with the weights of a checkpoint, all of them, or with the same random ones each time.
-
-    Args:
-        cfg: From :func:`eca_mm.engine.load_config`.
-        checkpoint: From :func:`eca_mm.checkpoints.read_checkpoint`, or None for random weights.
-        what: Names the checkpoint in messages.
-
-    Raises:
-        ValueError: If the config does not build a model, or the weights do not fit it or are not finite.
-    """
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model'):
-        model: nn.Module = MODELS.build(cfg.model)
-    if checkpoint is not None:
-        weights = weights_of(checkpoint, what)
-        check_fit(model.state_dict(), weights, f'{what} does not fit the config')
-        check_values(weights, what)
-        model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
-    return model
 
 
 def load_network(cfg: Config, checkpoint: str, part: str) -> tuple[Network, dict[str, str]]:

@@ -14,8 +14,9 @@ import yaml
 from mmengine.config import Config
 
 from eca_mm.checkpoints import read_checkpoint, weights_of
+from eca_mm.engine.model import load_model
 from eca_mm.export.artefact import check_free, put
-from eca_mm.export.graph import config_name, load_model
+from eca_mm.export.graph import config_name
 from eca_mm.paper.benchmarks import BENCHMARKS
 from eca_mm.version import __version__
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from eca_mm.analysis.complexity import MMCV, THOP, THOP_MOBILENET, Count, count_modules, count_operators, parameters
-from eca_mm.analysis.models import build_model
+from eca_mm.analysis.models import build_row
 from eca_mm.paper.cells import CONFIGS, Measurement
 from eca_mm.paper.tables import Row, Table
 
@@ -50,7 +50,7 @@ def complexity_measurements(tables: Iterable[Table]) -> dict[tuple[str, str, str
 
 def build(config: str) -> Any:
     """The model of a config on the meta device, in evaluation mode."""
-    return build_model(config).eval().to('meta')
+    return build_row(config).eval().to('meta')
 
 
 def _table1(row: Row) -> dict[str, Measurement]:

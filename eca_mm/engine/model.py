@@ -1,0 +1,44 @@
+"""The network of a config with the weights of a checkpoint, all of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from eca_mm.checkpoints import check_fit, check_values, weights_of
+from eca_mm.engine.runner import building
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """The config's model; its weights are random, whatever its ``init_cfg`` says.
+
+    Raises:
+        ValueError: If the config does not build a model.
+    """
+    model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}  # as mmengine's Runner builds it
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model'):
+        return MODELS.build(model)
+
+
+def load_model(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> nn.Module:
+    """The config's model with the weights of a checkpoint, all of them, or with the same random ones each time.
+
+    Args:
+        cfg: From :func:`eca_mm.engine.load_config`.
+        checkpoint: From :func:`eca_mm.checkpoints.read_checkpoint`, or None for random weights.
+        what: Names the checkpoint in messages.
+
+    Raises:
+        ValueError: If the config does not build a model, or the weights do not fit it or are not finite.
+    """
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    if checkpoint is not None:
+        weights = weights_of(checkpoint, what)
+        check_fit(model.state_dict(), weights, f'{what} does not fit the config')
+        check_values(weights, what)
+        model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
+    return model
