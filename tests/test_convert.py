@@ -679,6 +679,7 @@ class TestFile:
 
     def test_downloads_are_what_their_names_promise(self, src, tmp_path, monkeypatch):
         monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+        monkeypatch.setenv('no_proxy', '*')
         sha = hashlib.sha256(Path(src).read_bytes()).hexdigest()
         (tmp_path / 'www').mkdir()
         for name in ('a.pth', f'a-{sha[:8]}.pth', 'a-0123456789abcdef.pth', 'a-20200130.pth', 'deadbeef.pth'):
@@ -686,18 +687,28 @@ class TestFile:
         with ThreadingHTTPServer(
             ('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / 'www')
         ) as server:
-            threading.Thread(target=server.serve_forever).start()
+            threading.Thread(target=server.serve_forever, daemon=True).start()
             url = f'http://127.0.0.1:{server.server_port}'
-            for name in ('a.pth', f'a-{sha[:8]}.pth', 'a-20200130.pth', 'deadbeef.pth'):
-                assert local_file(f'{url}/{name}').read_bytes() == Path(src).read_bytes()
-            for name, reason in (
-                ('a-0123456789abcdef.pth', f'expected "0123456789abcdef", got "{sha}"'),
-                ('b.pth', '404'),
-            ):
-                with pytest.raises(ValueError, match=f'{name} cannot be downloaded: .*{reason}'):
-                    local_file(f'{url}/{name}')
-            server.shutdown()
-        assert len(list((tmp_path / 'home').rglob('*.*'))) == 4
+            try:
+                for name in ('a.pth', f'a-{sha[:8]}.pth', 'a-20200130.pth', 'deadbeef.pth'):
+                    assert local_file(f'{url}/{name}').read_bytes() == Path(src).read_bytes()
+                other = f'{url}/a-0123456789abcdef.pth'
+                with monkeypatch.context() as patch:
+                    patch.setattr('eca_mm.checkpoints.download.RELIABLE', ('127.0.0.1',))
+                    for wrong, reason in (
+                        (other, f'expected "0123456789abcdef", got "{sha}"'),
+                        (f'{url}/b.pth', '404'),
+                    ):
+                        with pytest.raises(ValueError, match=f'{wrong} cannot be downloaded: .*{reason}'):
+                            local_file(wrong)
+                with pytest.warns(
+                    UserWarning, match=f'{other} is another file than its name says: its sha256 is {sha}'
+                ):
+                    assert local_file(other).is_file()
+            finally:
+                server.shutdown()
+        names = {file.name for file in (tmp_path / 'home/hub/checkpoints').iterdir()}
+        assert len(names) == 5 and {f'a-{sha[:8]}.pth', 'a-0123456789abcdef.pth'} <= names  # as torch.hub names them
 
     def test_bare_backbones_are_told_from_timm(self):
         assert find_layout(ECAResNet(18).state_dict()).source == 'backbone'
@@ -833,9 +844,9 @@ WRONG = {
         '--entry generator takes those',
     ),
     'a list': (lambda: dict(state_dict=[1]), [], "has a list under 'state_dict', not a dictionary of weights"),
-    'names that are numbers': (lambda: dict(state_dict={1: torch.ones(2)}), [], 'has 1 among its weights'),
+    'names that are numbers': (lambda: dict(state_dict={1: torch.ones(2)}), [], 'has a weight under 1, which is no name'),
     'numbers as weights': (lambda: dict(state_dict={1: 2}), [], 'holds no weights'),
-    'a number as a weight': (lambda: changed(fc__bias=lambda _: 5), [], "has 'fc.bias' among its weights, of int"),
+    'a number as a weight': (lambda: changed(fc__bias=lambda _: 5), [], '1 missing: head.fc.bias'),
     'no classes': (
         lambda: changed(fc__weight=lambda w: w[:0], fc__bias=lambda b: b[:0]), [], 'the classifier has no classes',
     ),

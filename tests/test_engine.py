@@ -14,6 +14,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 from eca_mm.engine import apply_batch, find_images, load_config, split_batch
 from eca_mm.engine.files import check_data, check_first_image, check_weights, make_folder
+from eca_mm.engine.model import load_model
 from tests.conftest import REPOSITORY
 
 FASTER = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
@@ -261,6 +262,8 @@ class TestFiles:
         (tmp_path / 'train2017/0.jpg').touch()
         check_first_image(cfg.train_dataloader, dataset)
         check_first_image(cfg.train_dataloader, [])  # a dataset of another kind
+        with pytest.raises(ValueError, match=r'instances_train2017\.json: no image'):
+            check_first_image(cfg.train_dataloader, SimpleNamespace(get_data_info=[].__getitem__))
 
     def test_folders(self, tmp_path):
         make_folder(tmp_path / 'a/b', '--out')
@@ -301,6 +304,16 @@ class TestFiles:
             check_weights(cfg)
         (tmp_path / 'x.pth').touch()
         check_weights(cfg)  # though the backbone's weights are not there
+
+    def test_integers_of_the_model_s_own_are_loaded(self, tmp_path):
+        cfg = load_config(REPOSITORY / 'configs/imagenet/eca_resnet50.py')
+        cfg.model = dict(
+            type='ImageClassifier',
+            backbone=dict(type='SwinTransformer', arch='tiny', img_size=224),
+        )
+        state = load_model(cfg, None, 'none').state_dict()
+        assert any(not value.is_floating_point() for value in state.values())
+        assert load_model(cfg, dict(state_dict=state), 'x.pth').state_dict().keys() == state.keys()
 
     def test_images(self, tmp_path):
         with pytest.raises(FileNotFoundError, match='no image in'):

@@ -52,6 +52,8 @@ from mmdet.registry import MODELS
 plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
 backbone = MODELS.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin]))
 assert sum('.eca.' in name for name in backbone.state_dict()) == 16
+from eca_mm.models import *
+ECALayer
 """
     process = run(sys.executable, '-c', program)
     assert process.returncode == 0, process.stderr

@@ -25,6 +25,7 @@ from pycocotools.cocoeval import COCOeval
 from eca_mm.checkpoints.convert.convert import convert
 from eca_mm.datasets import ShapesDataset
 from eca_mm.engine import Interrupted, Summary, load_config, train
+from eca_mm.models import ECAResNet
 from eca_mm.paper import TABLES
 from tests.conftest import REPOSITORY, quietly
 
@@ -331,7 +332,8 @@ class TestDetector:
 
     def test_wrong_annotations(self, refuse, coco_root, tmp_path):
         """Annotations that are cut off, of no image, or of other images: each names the path."""
-        annotations, image = tmp_path / 'annotations', next((coco_root / 'train2017').iterdir())
+        content = json.loads((coco_root / 'annotations/instances_train2017.json').read_text())
+        annotations, image = tmp_path / 'annotations', coco_root / 'train2017' / content['images'][-1]['file_name']
         folders = [annotations, tmp_path / 'train2017', tmp_path / 'val2017']
         for folder in folders:
             folder.mkdir()
@@ -339,7 +341,6 @@ class TestDetector:
         weights = ['--cfg-options', 'backbone_weights=None', 'model.backbone.norm_eval=False']
         weights += ['model.backbone.frozen_stages=-1']
         config = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
-        content = json.loads((coco_root / 'annotations/instances_train2017.json').read_text())
         for text, parts in [
             ('{"images": [', ['Expecting value']),
             (json.dumps(content | dict(images=[], annotations=[])), ['no image']),
@@ -540,6 +541,11 @@ class TestResume:
     def test_nothing_is_started_anew(self, classifier, refuse, tmp_path):
         """No file: a new run; only others or damaged ones: a sentence; an older one: that, with a warning."""
         train_it = ['train', classifier, '--work-dir', tmp_path, '--resume']
+        (tmp_path / 'best_accuracy_epoch_1.pth').write_bytes(b'of no use to resume')
+        cfg = load_config(classifier, work_dir=str(tmp_path), cfg_options=options(epochs=1))
+        cfg.load_from = 'nowhere.pth'
+        with pytest.raises(FileNotFoundError, match='nowhere'):  # beyond looking for a checkpoint
+            train(cfg, resume='auto')
         for name in ('mine.pth', 'epoch_3.pth'):
             (tmp_path / name).write_bytes(b'half')
             assert re.search(rf'has .*{name}.* but no complete', refuse(*train_it))
@@ -563,6 +569,23 @@ class TestResume:
             'other', **NO_VALIDATION, load_from=str(tmp_path / 'bare.pth'), model__backbone__init_cfg=nowhere
         )
         assert started.checkpoint.name == 'epoch_2.pth' and not started.finished_before
+
+    def test_load_from_what_lacks_attention(self, trained, tmp_path):
+        """Then the rest of the backbone comes from its own weights, or their absence is a sentence."""
+        backbone = ECAResNet(18, 3)
+        weights = {key: torch.full_like(value, 0.25) for key, value in backbone.state_dict().items()}
+        plain = {f'backbone.{key}': value / 2 for key, value in weights.items() if '.eca.' not in key}
+        torch.save(weights, tmp_path / 'backbone.pth')
+        torch.save(plain, tmp_path / 'plain.pth')
+        changes = dict(NO_VALIDATION, epochs=1, load_from=str(tmp_path / 'plain.pth'), optim_wrapper__optimizer__lr=0.0)
+        init = dict(type='Pretrained', checkpoint=str(tmp_path / 'backbone.pth'))
+        checkpoint = trained(**changes, model__backbone__init_cfg=init).checkpoint
+        state = torch.load(checkpoint, weights_only=False)['state_dict']
+        assert (state['backbone.layer1.0.eca.conv.weight'] == 0.25).all() and (
+            state['backbone.conv1.weight'] == 0.125
+        ).all()
+        with pytest.raises(FileNotFoundError, match='backbone weights not found: nowhere'):
+            trained('other', **changes, model__backbone__init_cfg=dict(type='Pretrained', checkpoint='nowhere.pth'))
 
     def test_files_of_another_run(self, trained, tmp_path):
         """A new run in a used folder does not take them for its own."""
@@ -617,6 +640,11 @@ class TestOptions:
         in_process('test', words[1], tmp_path / 'converted.pth', *words[3:], 'test_dataloader.dataset.indices=8')
         metrics = json.loads((tmp_path / 'a b/metrics.json').read_text())
         assert metrics['source'] == 'mmpretrain' and 'epoch' not in metrics
+
+    @pytest.mark.parametrize('pictures', [-1, True, 2.5])
+    def test_pictures_that_are_no_number(self, trained, pictures):
+        with pytest.raises(ValueError, match=f'pictures must be a number of images, got {pictures}'):
+            trained(pictures=pictures)
 
     def test_pictures_without_validation(self, trained):
         assert trained(**NO_VALIDATION, epochs=1, pictures=2).pictures is None

@@ -127,11 +127,11 @@ def benchmark(
     Args:
         models: From :func:`contenders`; what each is compared with must be among them.
         settings: How.
-        out: A file that ends in .csv, or a folder in which a file is named after the settings.
-        force: Write over a file that exists.
+        out: A file that ends in .csv, or a folder in which a file is named after the settings, and replaced.
+        force: Write over a named file that exists.
 
     Raises:
-        FileExistsError: If the file exists, without ``force``.
+        FileExistsError: If the named file exists, without ``force``.
         ValueError: If the folder cannot be written, a config is wrong, or the batch does not fit on the GPU.
         Interrupted: After Ctrl-C. The rounds until then are written if there are two.
     """
@@ -142,7 +142,7 @@ def benchmark(
         raise ValueError(f'{file.parent} cannot be made a folder: {error.strerror}') from error
     if file.is_dir() or not os.access(file.parent, os.W_OK):
         raise ValueError(f'{file} cannot be written: name another file by --out')
-    if file.exists() and not force:
+    if file == Path(out) and file.exists() and not force:
         raise FileExistsError(f'{file} exists: name another file by --out, or write over it with --force')
     if settings.threads:
         torch.set_num_threads(settings.threads)

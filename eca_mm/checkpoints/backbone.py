@@ -5,7 +5,7 @@ from torch import nn
 from eca_mm.checkpoints.convert.files import read_weights
 from eca_mm.checkpoints.convert.sources import find_layout, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes
-from eca_mm.checkpoints.strict import check_fit
+from eca_mm.checkpoints.strict import check_fit, check_values
 
 
 def load_backbone(backbone: nn.Module, source: str) -> None:
@@ -39,6 +39,7 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
         if key.startswith('backbone.') and key.split('.')[1] in parts
     }
     check_fit(backbone.state_dict(), weights, what)
+    check_values(weights, source)
     style, own = file.config.get('style', 'pytorch'), getattr(backbone, 'style', None)
     bottlenecks = 'layer1.0.conv3.weight' in weights  # whose stride the style moves, and no tensor tells
     if file.config and bottlenecks and style != own:

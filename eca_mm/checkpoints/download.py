@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import warnings
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
@@ -11,7 +12,7 @@ from urllib.request import url2pathname
 import torch
 from mmengine.runner.checkpoint import get_external_models, get_mmcls_models, get_torchvision_models
 
-from eca_mm.checkpoints.known import KNOWN, known_file, where_to_get
+from eca_mm.checkpoints.known import KNOWN, known_file, sha256, where_to_get
 
 # mmengine's names for files on the web.
 _CATALOGUES = {
@@ -23,11 +24,15 @@ _CATALOGUES = {
 }
 
 
+RELIABLE = ('download.pytorch.org',)  # hosts whose names of files never have another sha256
+
+
 def local_file(source: str) -> Path:
     """The local file of a path, a URL, or a name.
 
-    A download whose name ends in digits of its sha256, as those of torchvision, timm and OpenMMLab do, is held to them:
-    ``resnet50-0676ba61.pth``.
+    A download whose name has digits of its sha256, such as ``resnet50-0676ba61.pth``, is compared with them, and is where
+    torch.hub has it, for other libraries too. PyTorch's names are relied upon; OpenMMLab's have been wrong, so that another
+    file is a warning there.
 
     Args:
         source: A path, an http(s) or file URL, a name of :data:`eca_mm.checkpoints.known.KNOWN`, or one of mmengine's:
@@ -35,7 +40,7 @@ def local_file(source: str) -> Path:
 
     Raises:
         FileNotFoundError: If there is no such file; for one of the authors' with where to get it.
-        ValueError: For a URL that cannot be had or gives another file, or an unknown name with ``://``.
+        ValueError: For a URL that cannot be had or, of PyTorch, gives another file, or an unknown name with ``://``.
     """
     if '://' in source:
         return _download(source)
@@ -55,8 +60,29 @@ def cache_file(source: str) -> Path | None:
     parts = urlparse(url)
     if parts.scheme == 'file' and Path(url2pathname(parts.path)).is_file():
         return None
-    digest = hashlib.sha256(url.encode()).hexdigest()[:8]  # many files on the web have the same last name
-    return Path(torch.hub.get_dir(), 'checkpoints', f'{digest}-{os.path.basename(parts.path)}')
+    name = os.path.basename(parts.path)
+    if not _promised(name):  # many files on the web have the same last name
+        name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
+    return Path(torch.hub.get_dir(), 'checkpoints', name)
+
+
+def forget(source: str) -> bool:
+    """Removes a download, unless it has the name under which other libraries share it; returns whether it did."""
+    path = cache_file(source)
+    if path is None or path.name == os.path.basename(urlparse(_url(source)).path):
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _promised(name: str) -> str:
+    """The digits of its sha256 that a file's name has, if any.
+
+    >>> _promised('resnet50-0676ba61.pth'), _promised('resnet50-20200130.pth')
+    ('0676ba61', '')
+    """
+    found = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', name)  # digits alone are a date
+    return found[1] if found else ''
 
 
 def _download(source: str) -> Path:
@@ -66,11 +92,13 @@ def _download(source: str) -> Path:
         return Path(url2pathname(parts.path))
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        promised = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', os.path.basename(parts.path))  # not a date
+        promised = _promised(os.path.basename(parts.path))
         try:
-            torch.hub.download_url_to_file(url, str(path), promised and promised[1])
+            torch.hub.download_url_to_file(url, str(path), promised if parts.hostname in RELIABLE else None)
         except (URLError, OSError, RuntimeError) as error:  # RuntimeError: another sha256
             raise ValueError(f'{source} cannot be downloaded: {error}') from error
+        if promised and not (found := sha256(path)).startswith(promised):
+            warnings.warn(f'{source} is another file than its name says: its sha256 is {found}', stacklevel=2)
     return path
 
 

@@ -13,7 +13,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-from eca_mm.checkpoints.download import cache_file, local_file
+from eca_mm.checkpoints.download import forget, local_file
 from eca_mm.checkpoints.weights import weights_of
 
 _multiarray = getattr(np, '_core', None) or np.core  # numpy 2 renamed it
@@ -73,10 +73,8 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
     try:
         checkpoint = _load(file, map_location)
     except ValueError as error:
-        download = cache_file(name)
-        if download is None:
+        if not forget(name):  # a download would be read for ever, whatever there is at the URL
             raise
-        download.unlink(missing_ok=True)  # else it would be read for ever, whatever there is at the URL
         raise ValueError(f'{name} gave no checkpoint, and the download was removed: {error}') from error
     meta = checkpoint.get('meta')
     if isinstance(meta, dict) and 'config' in meta:

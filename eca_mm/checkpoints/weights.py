@@ -32,10 +32,11 @@ def find_weights(
         entry: Take those of this entry.
 
     Returns:
-        The entry, None for the checkpoint itself, and the weights by the keys that they have there.
+        The entry, None for the checkpoint itself, and the weights by the keys that they have there: what is no tensor is
+        no weight.
 
     Raises:
-        ValueError: If there is no such entry, or it is not a dictionary of names and tensors.
+        ValueError: If there is no such entry, or it is not a dictionary with tensors by name.
     """
     if entry is not None and entry not in checkpoint:
         raise ValueError(f'{what} has no entry {entry!r}, its entries are {_first(checkpoint)}')
@@ -48,12 +49,11 @@ def find_weights(
         others = [name for name, value in checkpoint.items() if is_weights(value)]
         advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
         raise ValueError(f'{what} holds no weights: its entries are {_first(state)}{advice}')
-    for key, value in state.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise ValueError(
-                f'{what} has {key!r} among its weights, of {type(value).__name__}: they must be names and tensors alone'
-            )
-    return entry, {key: value.detach() for key, value in state.items() if key not in COUNTERS}
+    tensors = {key: value.detach() for key, value in state.items() if isinstance(value, Tensor)}
+    for key in tensors:
+        if not isinstance(key, str):
+            raise ValueError(f'{what} has a weight under {key!r}, which is no name')
+    return entry, {key: value for key, value in tensors.items() if key not in COUNTERS}
 
 
 def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> dict[str, Tensor]:

@@ -13,8 +13,11 @@ class AtomicBackend(LocalBackend):
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        if Path(filepath).parent == Path('/dev'):  # /dev/stdout: nothing to be renamed
-            Path(filepath).write_bytes(obj)
+        path = Path(filepath)
+        if path.is_relative_to('/dev') or (
+            path.exists() and not path.is_file()
+        ):  # a terminal, a pipe: not to be replaced
+            path.write_bytes(obj)
             return
         target = Path(filepath).resolve()  # of a link, the file
         target.parent.mkdir(parents=True, exist_ok=True)

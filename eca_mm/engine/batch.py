@@ -97,7 +97,8 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
 
 
 def _stretch(scheduler: ConfigDict, factor: int) -> None:
-    name = str(scheduler.get('type')).split('.')[-1]
+    kind = scheduler.get('type')  # a name, or the class itself
+    name = str(getattr(kind, '__name__', kind)).split('.')[-1]
     counts = COUNTS.get(re.sub('(LR|Momentum|ParamScheduler)$', '', name))
     if counts is None and factor > 1:
         raise ValueError(

@@ -64,10 +64,14 @@ def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
 
     Raises:
         FileNotFoundError: With its path and what to do.
+        ValueError: If there is no image.
     """
     if not hasattr(dataset, 'get_data_info'):
         return
-    image = dataset.get_data_info(0).get('img_path')
+    try:
+        image = dataset.get_data_info(0).get('img_path')
+    except IndexError as error:
+        raise ValueError(f'{", ".join(map(str, annotation_files(loader)))}: no image for this loop') from error
     if image and '://' not in image and not Path(image).is_file():
         advice = _advice(next(_leaves(loader)))
         raise FileNotFoundError(f'data not found: {image}, the first image, does not exist. {advice}')
@@ -125,9 +129,14 @@ def check_weights(cfg: Config) -> None:
         ValueError: If the backbone's are not named by a string, or if there are none, and stages or batch statistics that
             would stay random are frozen.
     """
-    if cfg.get('load_from'):
+    if cfg.get('load_from'):  # what it lacks is looked for when the model is there to tell
         local_file(str(cfg.load_from))
-        return
+    else:
+        check_backbone_weights(cfg)
+
+
+def check_backbone_weights(cfg: Config) -> None:
+    """Looks for the backbone's weights; raises as :func:`check_weights`."""
     backbone = cfg.model.get('backbone') or {}
     init = backbone.get('init_cfg')
     if init is None and not (backbone.get('pretrained') or cfg.model.get('init_cfg') or cfg.model.get('pretrained')):

@@ -32,13 +32,14 @@ def load_model(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> 
         what: Names the checkpoint in messages.
 
     Raises:
-        ValueError: If the config does not build a model, or the weights do not fit it or are not finite.
+        ValueError: If the config does not build a model, or the weights do not fit it or are not finite numbers.
     """
     torch.manual_seed(0)
     model = build_model(cfg)
     if checkpoint is not None:
         weights = weights_of(checkpoint, what)
-        check_fit(model.state_dict(), weights, f'{what} does not fit the config')
-        check_values(weights, what)
+        own = model.state_dict()
+        check_fit(own, weights, f'{what} does not fit the config')
+        check_values({key: value for key, value in weights.items() if own[key].is_floating_point()}, what)
         model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
     return model

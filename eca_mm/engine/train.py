@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
 
-from eca_mm.checkpoints import latest_checkpoint, use_safe_loading
+from eca_mm.checkpoints import latest_checkpoint, read_checkpoint, use_safe_loading, weights_of
 from eca_mm.engine.batch import apply_batch
 from eca_mm.engine.distributed import init_distributed
-from eca_mm.engine.files import check_data, check_weights, make_folder
+from eca_mm.engine.files import check_backbone_weights, check_data, check_weights, make_folder
 from eca_mm.engine.predict import predict
 from eca_mm.engine.runner import StrictRunner, build_loop, build_runner, building
 
@@ -93,8 +94,8 @@ def train(
     _set_options(cfg, resume, amp, compile, seed)
     check_data(cfg, 'train_dataloader', 'val_dataloader')
     check_weights(cfg)
-    if cfg.get('load_from') and cfg.model.get('backbone'):
-        cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint
+    if cfg.resume and cfg.model.get('backbone'):
+        cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint, or that is refused
     with building('a batch'):
         batch = apply_batch(cfg, processes)
     make_folder(cfg.work_dir, '--work-dir')
@@ -102,6 +103,8 @@ def train(
     runner = build_runner(cfg)
     if cfg.resume:
         runner.last_checkpoint = Path(cfg.load_from)
+    elif cfg.get('load_from'):
+        _spare_backbone(cfg, runner)
     build_loop(runner, 'train')
     build_loop(runner, 'val')
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -131,7 +134,7 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     pictures = cfg.get('pictures')
-    if pictures is not None and not isinstance(pictures, int):
+    if pictures is not None and (isinstance(pictures, bool) or not isinstance(pictures, int) or pictures < 0):
         raise ValueError(f'pictures must be a number of images, got {pictures!r}')
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
@@ -145,11 +148,22 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
         cfg.load_from = str(checkpoint)
 
 
+def _spare_backbone(cfg: Config, runner: StrictRunner) -> None:
+    """Does without the backbone's pretrained weights if the checkpoint has all of them; else they must be there."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    given = weights_of(read_checkpoint(cfg.load_from), cfg.load_from)
+    own = {key for key in model.state_dict() if key.startswith('backbone.') and not key.endswith('num_batches_tracked')}
+    if own <= given.keys():
+        model.backbone.init_cfg = None
+    else:
+        check_backbone_weights(cfg)
+
+
 def _newest(cfg: Config) -> Path | None:
     """The checkpoint of the work directory to go on from; None if there is none at all."""
     units = _units(cfg)
     newest = latest_checkpoint(cfg.work_dir, units)
-    files = sorted(Path(cfg.work_dir).glob('*.pth'))
+    files = [f for f in sorted(Path(cfg.work_dir).glob('*.pth')) if not f.name.startswith('best_')]
     if newest is None:
         if files:
             found = ', '.join(f.name for f in files[:4]) + ', ...' * (len(files) > 4)
@@ -181,7 +195,11 @@ def _how_to_continue(runner: StrictRunner) -> str:
         return f'{where}, after the training. {checkpoint} is its last checkpoint: tools/test.py tests it'
     newest = latest_checkpoint(runner.work_dir, _units(runner.cfg))
     # Other files in the folder may be newer, or this one elsewhere.
-    resume = '--resume' if newest and newest.samefile(checkpoint) else f'--resume {shlex.quote(str(checkpoint))}'
+    resume = (
+        '--resume'
+        if newest and newest.resolve() == checkpoint.resolve()
+        else f'--resume {shlex.quote(str(checkpoint))}'
+    )
     return f'{where}. {checkpoint} is the last checkpoint: the same command with {resume} goes on from it'
 
 

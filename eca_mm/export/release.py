@@ -90,7 +90,7 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
 
 
 def _serialise(cfg: Config, source: Mapping[str, Any], meta: Mapping[str, Any]) -> bytes:
-    backbone = {key: plain(value) for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
+    backbone = {k: plain(v) for k, v in (cfg.model.get('backbone') or {}).items() if k != 'init_cfg'}
     kept = {
         'network': f'backbone={backbone}',  # style, strides and dilations are in no tensor
         **{key: plain(meta[key]) for key in _KEPT if key in meta},

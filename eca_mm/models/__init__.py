@@ -4,6 +4,8 @@ import warnings
 
 from eca_mm.models.attention import ECALayer, ECANSLayer, SEGCLayer, SELayer, SEVar1Layer, eca_kernel_size
 
+__all__ = ['ECALayer', 'ECANSLayer', 'SEGCLayer', 'SELayer', 'SEVar1Layer', 'eca_kernel_size']
+
 try:
     import mmpretrain  # noqa: F401
 except ImportError as error:  # mmengine would swallow it, and say that `eca_mm.ECALayer` does not exist
@@ -11,15 +13,4 @@ except ImportError as error:  # mmengine would swallow it, and say that `eca_mm.
 else:
     from eca_mm.models.backbones import AttentionMobileNetV2, AttentionResNet, ECAMobileNetV2, ECAResNet
 
-__all__ = [
-    'AttentionMobileNetV2',
-    'AttentionResNet',
-    'ECALayer',
-    'ECAMobileNetV2',
-    'ECANSLayer',
-    'ECAResNet',
-    'SEGCLayer',
-    'SELayer',
-    'SEVar1Layer',
-    'eca_kernel_size',
-]
+    __all__ += ['AttentionMobileNetV2', 'AttentionResNet', 'ECAMobileNetV2', 'ECAResNet']

@@ -96,7 +96,9 @@ def reproduce(
             except (ValueError, OSError) as error:
                 problems.append(str(error))
     if only in (None, 'accuracy'):
-        measurements |= work_dir_measurements(tables, MEASURED)[0]
+        found, unread = work_dir_measurements(tables, MEASURED)
+        measurements |= found
+        problems += unread
         if work_dirs is not None:
             found, unread = work_dir_measurements(tables, work_dirs, evaluate)
             measurements |= found

@@ -11,6 +11,7 @@ from eca_mm.checkpoints.convert.report import Conversion
 from eca_mm.checkpoints.convert.sources import LAYOUTS, Layout, find_layout, to_ours
 from eca_mm.checkpoints.convert.targets import TARGETS, to_mmpretrain
 from eca_mm.checkpoints.known import check_kernel_sizes, sha256
+from eca_mm.checkpoints.strict import check_values
 from eca_mm.version import __version__
 
 SOURCES = ('mmdet1', *dict.fromkeys(layout.source for layout in LAYOUTS))
@@ -68,6 +69,7 @@ def convert(
     path = Path(dst).expanduser()
     _check_destination(path, force)
     weights = read_weights(src, entry)
+    check_values(weights.tensors, src)
     if weights.path and path.exists() and path.samefile(weights.path):  # a URL or a name may stand for it
         raise ValueError(f'{path} is the source itself, which is never written over')
     try:

@@ -14,8 +14,7 @@ from eca_mm.checkpoints.convert.config import backbone_config
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checkpoints.known import check_arch, timm_weights
 from eca_mm.checkpoints.reading import read_checkpoint
-from eca_mm.checkpoints.strict import check_values
-from eca_mm.checkpoints.weights import find_weights, is_weights
+from eca_mm.checkpoints.weights import COUNTERS, find_weights, is_weights
 from eca_mm.checkpoints.writing import AtomicBackend
 
 SUFFIXES = ('.pth', '.safetensors')
@@ -60,18 +59,15 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be had or read, as :func:`read_checkpoint`; if it holds no weights, or none that are sound,
-            as :func:`find_weights` and :func:`check_values`; if it names a network that is none of ours.
+        ValueError: If it cannot be had or read, as :func:`read_checkpoint`; if it holds no weights, as
+            :func:`find_weights`; if it names a network that is none of ours.
     """
     if source.startswith('timm://'):
         if entry is not None:
             raise ValueError(f'{source} has no entries: leave out --entry {entry}')
         name = source.removeprefix('timm://')
-        weights = Weights(timm_weights(name), arch=name)
-    else:
-        weights = _read(source, entry)
-    check_values(weights.tensors, source)
-    return weights
+        return Weights(timm_weights(name), arch=name)
+    return _read(source, entry)
 
 
 def _read(source: str, entry: str | None) -> Weights:
@@ -79,7 +75,7 @@ def _read(source: str, entry: str | None) -> Weights:
     entry, tensors = find_weights(checkpoint, source, entry)
     state = checkpoint[entry] if entry else checkpoint
     dropped = {str(key): _why(key, value) for key, value in checkpoint.items() if key != entry} if entry else {}
-    dropped |= dict.fromkeys(state.keys() - tensors.keys(), 'how many models were averaged')
+    dropped |= {str(key): _why(key, value) for key, value in state.items() if key not in tensors}
     meta = checkpoint['meta'] if isinstance(checkpoint.get('meta'), dict) else {}
     weights = Weights(tensors, local_file(source), dict(sorted(dropped.items())))
     weights.arch = str(checkpoint.get('arch') or meta.get('network') or source.partition('torchvision://')[2])
@@ -95,6 +91,8 @@ def _read(source: str, entry: str | None) -> Weights:
 
 
 def _why(key: str, value: Any) -> str:
+    if key in COUNTERS:
+        return 'how many models were averaged'
     if is_weights(value):
         return f'other weights{_OTHERS.get(key, "")}; --entry {key} takes them'
     return 'state of the training, not weights'
