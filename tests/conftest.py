@@ -1,11 +1,10 @@
 import os
-import runpy
 import subprocess
 import sys
-import warnings
 from collections import OrderedDict
-from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch starts: pytest runs two processes
@@ -13,9 +12,7 @@ from mmengine.registry import DefaultScope
 
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.datasets.shapes import draw_shapes
-
-REPOSITORY = Path(__file__).parents[1]
-COCO_TINY = Path(os.environ.get('COCO_TINY', REPOSITORY.parent / 'shared/data/coco_tiny'))
+from tests.support import COCO_TINY, REPOSITORY, quietly
 
 
 def pytest_collection_modifyitems(items):
@@ -41,13 +38,6 @@ def coco_root():
     if not COCO_TINY.is_dir():
         pytest.skip(f'no COCO subset at {COCO_TINY}; the variable COCO_TINY names another place')
     return COCO_TINY
-
-
-def quietly(tool):
-    """Runs a tool without the warnings of mmengine, which on a second run finds its global objects there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        runpy.run_path(str(tool), run_name='__main__')
 
 
 @pytest.fixture
@@ -88,3 +78,16 @@ def run_tool(shapes_root, tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(scope='session')
+def imagenet_root(tmp_path_factory):
+    """ImageNet's layout with its thousand classes, one small picture each."""
+    root = tmp_path_factory.mktemp('imagenet')
+    rng = np.random.default_rng(0)
+    for split in ('train', 'val'):
+        for i in range(1000):
+            folder = root / split / f'n{i:08d}'
+            folder.mkdir(parents=True)
+            cv2.imwrite(str(folder / f'{i}.png'), rng.integers(0, 256, (40, 48, 3), np.uint8))
+    return root

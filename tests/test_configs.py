@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 
 from eca_mm.engine import load_config
 from eca_mm.paper import TABLES
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 CONFIGS = REPOSITORY / 'configs'
 DETECTORS = sorted(f.stem for f in CONFIGS.glob('*_1x.py'))

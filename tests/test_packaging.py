@@ -14,7 +14,7 @@ import pytest
 from mmengine.config import Config
 
 import eca_mm
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 OPENMMLAB = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'onedl')
 

@@ -10,10 +10,10 @@ import argparse
 
 import torch
 
-from eca_mm.analysis.models import contenders
 from eca_mm.analysis.speed import benchmark
 from eca_mm.analysis.workload import MODES, Settings
-from eca_mm.engine.cli import run_tool
+from eca_mm.cli import run_tool
+from eca_mm.paper.benchmark_models import benchmark_models
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     if a['names'] and (a['detectors'] or not a['peers']):
         p.error('--detectors and --no-peers choose among all models: leave them out beside names')
     a.pop('traceback')
-    models = contenders(a.pop('names'), detectors=a.pop('detectors'), peers=a.pop('peers'))
+    models = benchmark_models(a.pop('names'), detectors=a.pop('detectors'), peers=a.pop('peers'))
     report = benchmark(models, out=a.pop('out'), force=a.pop('force'), settings=Settings(**a))
     print(report)
     print(f'written: {report.file}')

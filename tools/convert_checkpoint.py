@@ -8,9 +8,9 @@ tools/convert_checkpoint.py work_dirs/eca_resnet50/epoch_100.pth for_timm.pth --
 
 import argparse
 
-from eca_mm.checkpoints.convert.convert import SOURCES, convert
-from eca_mm.checkpoints.convert.targets import TARGETS
-from eca_mm.engine.cli import run_tool
+from eca_mm.cli import run_tool
+from eca_mm.convert.convert import SOURCES, convert
+from eca_mm.convert.targets import TARGETS
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ tools/export.py configs/imagenet/eca_resnet50.py epoch_100.pth checkpoints --rel
 
 from arguments import parser
 
+from eca_mm.cli import run_tool
 from eca_mm.engine import load_config
-from eca_mm.engine.cli import run_tool
 from eca_mm.export import Settings, export, release
 from eca_mm.export.formats import FORMATS
 from eca_mm.export.graph import PARTS

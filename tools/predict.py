@@ -6,8 +6,8 @@ tools/predict.py configs/mask_rcnn_eca_r50_fpn_1x.py epoch_12.pth street.jpg --o
 
 from arguments import parser
 
+from eca_mm.cli import run_tool
 from eca_mm.engine import find_images, load_config, predict
-from eca_mm.engine.cli import run_tool
 
 
 def main() -> None:

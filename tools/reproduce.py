@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from eca_mm.analysis.coco import BACKENDS
+from eca_mm.cli import run_tool
 from eca_mm.engine import evaluate, load_config
-from eca_mm.engine.cli import run_tool
 from eca_mm.paper.index import index_files
 from eca_mm.paper.report import render_json, render_text, write_file, write_report
 from eca_mm.paper.reproduce import MEASURED, ONLY, environment, reproduce, select_tables

@@ -7,8 +7,8 @@ tools/test.py configs/faster_rcnn_eca_r50_fpn_shapes.py work_dirs/faster_rcnn_ec
 from arguments import run_parser
 from mmengine.dist import is_main_process
 
+from eca_mm.cli import run_tool
 from eca_mm.engine import evaluate, load_config
-from eca_mm.engine.cli import run_tool
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py -
 from arguments import repeated, run_parser
 from mmengine.dist import is_main_process
 
+from eca_mm.cli import run_tool
 from eca_mm.engine import load_config, train
-from eca_mm.engine.cli import run_tool
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from eca_mm.errors import MissingFileError, UserError
+
 NAMES = ('AP', 'AP50', 'AP75', 'APS', 'APM', 'APL', 'AR1', 'AR10', 'AR100', 'ARS', 'ARM', 'ARL')
 BACKENDS = ('pycocotools', 'faster-coco-eval')
 
@@ -33,7 +35,7 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
     coco, evaluation = _backend(backend)
     truth = _read(ann_file)
     if not isinstance(truth, dict) or not {'images', 'annotations', 'categories'} <= truth.keys():
-        raise ValueError(f'{ann_file} is not COCO annotations: it needs images, annotations and categories')
+        raise UserError(f'{ann_file} is not COCO annotations: it needs images, annotations and categories')
     with contextlib.redirect_stdout(io.StringIO()):
         reference = coco()
         reference.dataset = truth
@@ -56,14 +58,14 @@ def _refused_by(backend: str, file: str | Path) -> Iterator[None]:
         yield
     except Exception as error:
         text = ' '.join(str(error).split())
-        raise ValueError(f'{file} cannot be scored by {backend}: {type(error).__name__}: {text}') from error
+        raise UserError(f'{file} cannot be scored by {backend}: {type(error).__name__}: {text}') from error
 
 
 def _mask(prediction: dict[str, Any], reference: Any) -> dict[str, Any]:
     """With the mask in compressed run-length code, and without the box, from which pycocotools would take the area."""
     code, image = reference.annToRLE(prediction), reference.imgs[prediction['image_id']]
     if list(code['size']) != [image['height'], image['width']]:
-        raise ValueError(f'the mask on image {image["id"]} has size {code["size"]}, not that of the image')
+        raise UserError(f'the mask on image {image["id"]} has size {code["size"]}, not that of the image')
     return {**{k: v for k, v in prediction.items() if k != 'bbox'}, 'segmentation': code}
 
 
@@ -77,35 +79,35 @@ def _backend(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
         try:
             from faster_coco_eval import COCO, COCOeval_faster
         except ImportError as error:
-            raise ValueError('the backend faster-coco-eval is not installed: pip install faster-coco-eval') from error
+            raise UserError('the backend faster-coco-eval is not installed: pip install faster-coco-eval') from error
         return COCO, COCOeval_faster
-    raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, got {name!r}')
+    raise UserError(f'backend must be one of {", ".join(BACKENDS)}, got {name!r}')
 
 
 def _read(file: str | Path) -> Any:
     if not Path(file).is_file():
-        raise FileNotFoundError(f'file not found: {file}')
+        raise MissingFileError(f'file not found: {file}')
     try:
         return json.loads(Path(file).read_bytes())
     except ValueError as error:
-        raise ValueError(f'{file} is not JSON, or only a part of it: {error}') from error
+        raise UserError(f'{file} is not JSON, or only a part of it: {error}') from error
 
 
 def _check(found: Any, reference: Any, file: str | Path, ann_file: str | Path) -> str:
     if not isinstance(found, list) or not found or not all(isinstance(p, dict) for p in found):
         what = 'an empty list' if found == [] else f'a {type(found).__name__}'
-        raise ValueError(f"{file} is {what}; COCO's result format is a list of one object per detection")
+        raise UserError(f"{file} is {what}; COCO's result format is a list of one object per detection")
     kind = 'segm' if 'segmentation' in found[0] else 'bbox'
     needed = {'image_id', 'category_id', 'score', 'segmentation' if kind == 'segm' else 'bbox'}
     for i, p in enumerate(found):
         if not needed <= p.keys():
-            raise ValueError(f'{file}: detection {i} has no {", ".join(sorted(needed - p.keys()))}')
+            raise UserError(f'{file}: detection {i} has no {", ".join(sorted(needed - p.keys()))}')
         numbers = [p['score'], *(p['bbox'] if kind == 'bbox' and isinstance(p['bbox'], list) else [])]
         finite = all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
         if not finite or len(numbers) != (5 if kind == 'bbox' else 1):
-            raise ValueError(f'{file}: detection {i} needs a number as score and four in its bbox, got {p}')
+            raise UserError(f'{file}: detection {i} needs a number as score and four in its bbox, got {p}')
     for key, known in (('image_id', reference.imgs), ('category_id', reference.cats)):
         unknown = sorted({repr(p[key]) for p in found if not isinstance(p[key], int) or p[key] not in known})
         if unknown:
-            raise ValueError(f'{file}: {key} {", ".join(unknown[:3])}, {len(unknown)} in all, are not in {ann_file}')
+            raise UserError(f'{file}: {key} {", ".join(unknown[:3])}, {len(unknown)} in all, are not in {ann_file}')
     return kind

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,9 @@ import numpy as np
 import torch
 from mmengine import ProgressBar
 
-from eca_mm.analysis.models import Contender
-from eca_mm.analysis.workload import Settings, Workload
-from eca_mm.checkpoints.writing import AtomicBackend
-from eca_mm.engine import Interrupted
+from eca_mm.analysis.workload import BenchmarkModel, Settings, Workload
+from eca_mm.errors import Interrupted, UserError
+from eca_mm.output import check_output, write_atomically
 
 Key = TypeVar('Key')
 
@@ -106,7 +104,7 @@ class Report:
         writer = csv.DictWriter(text, [f.name for f in fields(Line)], lineterminator='\n')
         writer.writeheader()
         writer.writerows(asdict(line) for line in self.lines)
-        AtomicBackend().put(text.getvalue().encode(), self.file)
+        write_atomically(self.file, text.getvalue())
 
 
 @contextmanager
@@ -114,18 +112,22 @@ def _fitting(settings: Settings) -> Iterator[None]:
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
-        raise ValueError(
+        raise UserError(
             f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
         ) from error
 
 
 def benchmark(
-    models: Sequence[Contender], settings: Settings, out: str | Path = 'work_dirs/benchmark', *, force: bool = False
+    models: Sequence[BenchmarkModel],
+    settings: Settings,
+    out: str | Path = 'work_dirs/benchmark',
+    *,
+    force: bool = False,
 ) -> Report:
     """Measures models in turns and writes the CSV.
 
     Args:
-        models: From :func:`contenders`; what each is compared with must be among them.
+        models: From models to measure; what each is compared with must be among them.
         settings: How.
         out: A file that ends in .csv, or a folder in which a file is named after the settings, and replaced.
         force: Write over a named file that exists.
@@ -135,15 +137,8 @@ def benchmark(
         ValueError: If the folder cannot be written, a config is wrong, or the batch does not fit on the GPU.
         Interrupted: After Ctrl-C. The rounds until then are written if there are two.
     """
-    file = Path(out) if Path(out).suffix == '.csv' else Path(out) / settings.file_name
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f'{file.parent} cannot be made a folder: {error.strerror}') from error
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise ValueError(f'{file} cannot be written: name another file by --out')
-    if file == Path(out) and file.exists() and not force:
-        raise FileExistsError(f'{file} exists: name another file by --out, or write over it with --force')
+    named = Path(out).suffix == '.csv'
+    file = check_output(out if named else Path(out) / settings.file_name, force=force or not named)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if settings.compile:

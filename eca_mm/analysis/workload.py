@@ -15,11 +15,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eca_mm.analysis.models import Contender
+from eca_mm.errors import UserError
 
 MODES = ('train', 'inference')
 VERSIONS = ('torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'eca_mm')
 MIB = 2**20
+
+
+@dataclass(frozen=True)
+class BenchmarkModel:
+    """A model to measure.
+
+    Attributes:
+        name: Of its config, or 'timm/...'.
+        plain: Name of the network without attention that it is compared with: of the same library and group.
+        build: Makes it, with random weights.
+        detector: Whether it takes mmdet's batches.
+    """
+
+    name: str
+    plain: str
+    build: Callable[[], nn.Module]
+    detector: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,13 +73,13 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ('rounds', 'iterations', 'batch', 'size', 'threads'):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1, got {getattr(self, name)}')
+                raise UserError(f'{name} must be at least 1, got {getattr(self, name)}')
         if self.rounds < 2:
-            raise ValueError('rounds must be at least 2: one alone has no spread')
+            raise UserError('rounds must be at least 2: one alone has no spread')
         if self.device == 'cuda' and not torch.cuda.is_available():
-            raise ValueError('device cuda needs a GPU, and torch sees none: choose cpu')
+            raise UserError('device cuda needs a GPU, and torch sees none: choose cpu')
         if self.batch == 1 and (self.size or 224) <= 32 and 'train' in self.modes:
-            raise ValueError('batch norm cannot train on one value per channel: choose batch 2 or size 64')
+            raise UserError('batch norm cannot train on one value per channel: choose batch 2 or size 64')
 
     @property
     def dtype(self) -> str:
@@ -120,20 +137,20 @@ class Workload:
             and activations, without the images. All models stay on the device; the other ones' bytes are subtracted.
     """
 
-    def __init__(self, contender: Contender, settings: Settings) -> None:
+    def __init__(self, model: BenchmarkModel, settings: Settings) -> None:
         torch.manual_seed(0)
         self.settings = settings
         self.peak: dict[str, int] = {}
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-        raw: Any = contender.build()
+        raw: Any = model.build()
         raw.to(device=settings.device, memory_format=layout)
         self.model: Any = torch.compile(raw) if settings.compile else raw
-        size = settings.size or (800 if contender.detector else 224)
+        size = settings.size or (800 if model.detector else 224)
         # At a rate of 0 every round has the same weights; the operations are those of any other rate.
         learning = [p for p in raw.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(learning, lr=0.0, momentum=0.9, weight_decay=1e-4)
         self.scaler = torch.amp.GradScaler(settings.device, enabled=settings.amp and settings.device == 'cuda')
-        if contender.detector:
+        if model.detector:
             self._use_boxes(raw, size, layout)
         else:
             self._use_labels(size, layout)

@@ -1,11 +1,9 @@
 from eca_mm.checkpoints.backbone import load_backbone
+from eca_mm.checkpoints.fit import check_fit, check_values
 from eca_mm.checkpoints.reading import latest_checkpoint, read_checkpoint, use_safe_loading
-from eca_mm.checkpoints.strict import check_fit, check_values
 from eca_mm.checkpoints.weights import weights_of
-from eca_mm.checkpoints.writing import AtomicBackend
 
 __all__ = [
-    'AtomicBackend',
     'check_fit',
     'check_values',
     'latest_checkpoint',

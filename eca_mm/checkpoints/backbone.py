@@ -2,10 +2,11 @@
 
 from torch import nn
 
-from eca_mm.checkpoints.convert.files import read_weights
-from eca_mm.checkpoints.convert.sources import find_layout, to_ours
+from eca_mm.checkpoints.files import read_weights
+from eca_mm.checkpoints.fit import check_fit, check_values
+from eca_mm.checkpoints.keys import find_layout, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes
-from eca_mm.checkpoints.strict import check_fit, check_values
+from eca_mm.errors import UserError
 
 
 def load_backbone(backbone: nn.Module, source: str) -> None:
@@ -30,7 +31,7 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
     try:
         ours = to_ours(tensors, find_layout(tensors)).tensors
     except ValueError as error:
-        raise ValueError(f'{what}: {error}') from error
+        raise UserError(f'{what}: {error}') from error
     check_kernel_sizes(source, ours)
     parts = {name for name, _ in backbone.named_children()}
     weights = {
@@ -43,5 +44,5 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
     style, own = file.config.get('style', 'pytorch'), getattr(backbone, 'style', None)
     bottlenecks = 'layer1.0.conv3.weight' in weights  # whose stride the style moves, and no tensor tells
     if file.config and bottlenecks and style != own:
-        raise ValueError(f'{what}: its config says style={style!r}, and the backbone has style={own!r}')
+        raise UserError(f'{what}: its config says style={style!r}, and the backbone has style={own!r}')
     backbone.load_state_dict(weights, strict=False)

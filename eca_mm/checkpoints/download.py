@@ -13,6 +13,7 @@ import torch
 from mmengine.runner.checkpoint import get_external_models, get_mmcls_models, get_torchvision_models
 
 from eca_mm.checkpoints.known import KNOWN, known_file, sha256, where_to_get
+from eca_mm.errors import MissingFileError, UserError
 
 # mmengine's names for files on the web.
 _CATALOGUES = {
@@ -48,7 +49,7 @@ def local_file(source: str) -> Path:
     if source in KNOWN and not os.path.isfile(path):
         return known_file(source)
     if not os.path.exists(path):
-        raise FileNotFoundError(f'checkpoint not found: {source}{where_to_get(path)}')
+        raise MissingFileError(f'checkpoint not found: {source}{where_to_get(path)}')
     return path
 
 
@@ -96,7 +97,7 @@ def _download(source: str) -> Path:
         try:
             torch.hub.download_url_to_file(url, str(path), promised if parts.hostname in RELIABLE else None)
         except (URLError, OSError, RuntimeError) as error:  # RuntimeError: another sha256
-            raise ValueError(f'{source} cannot be downloaded: {error}') from error
+            raise UserError(f'{source} cannot be downloaded: {error}') from error
         if promised and not (found := sha256(path)).startswith(promised):
             warnings.warn(f'{source} is another file than its name says: its sha256 is {found}', stacklevel=2)
     return path
@@ -107,8 +108,8 @@ def _url(name: str) -> str:
     if scheme in ('http', 'https', 'file'):
         return name
     if scheme not in _CATALOGUES:
-        raise ValueError(f'{name}: only files, URLs and {", ".join(f"{s}://" for s in _CATALOGUES)} can be read')
+        raise UserError(f'{name}: only files, URLs and {", ".join(f"{s}://" for s in _CATALOGUES)} can be read')
     catalogue = _CATALOGUES[scheme]()
     if rest not in catalogue:
-        raise ValueError(f'{name}: mmengine knows no {rest!r} there')
+        raise UserError(f'{name}: mmengine knows no {rest!r} there')
     return str(catalogue[rest])

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from eca_mm.errors import MissingFileError, UserError
+
 README = 'https://github.com/BangguWu/ECANet#experiments'
 
 
@@ -69,9 +71,9 @@ def known_file(name: str) -> Path:
     """
     known = KNOWN[name]
     if not known.path.is_file():
-        raise FileNotFoundError(f'{name} is not there: {known.advice}, and put it at {known.path}')
+        raise MissingFileError(f'{name} is not there: {known.advice}, and put it at {known.path}')
     if known.sha256 and (found := sha256(known.path)) != known.sha256:
-        raise ValueError(f'{known.path} is not the file that is known as {name}: sha256 {found}, not {known.sha256}')
+        raise UserError(f'{known.path} is not the file that is known as {name}: sha256 {found}, not {known.sha256}')
     return known.path
 
 
@@ -100,7 +102,7 @@ def check_kernel_sizes(name: str, weights: Mapping[str, Tensor]) -> None:
     sizes = {int(found[1]): value.shape[-1] for found, value in layers if found}
     got, expected = tuple(sizes[stage] for stage in sorted(sizes)), KNOWN[name].kernel_size
     if got != expected:
-        raise ValueError(
+        raise UserError(
             f'{name} has ECA with kernel sizes {expected}, and {KNOWN[name].path} with {got or "none"}: put the right file '
             'there, or name this one by its path'
         )
@@ -135,12 +137,12 @@ def timm_weights(name: str) -> dict[str, Tensor]:
     try:
         timm: Any = importlib.import_module('timm')
     except ImportError as error:
-        raise ValueError(f'timm://{name} needs timm: pip install timm') from error
+        raise UserError(f'timm://{name} needs timm: pip install timm') from error
     try:
         model: nn.Module = timm.create_model(name, pretrained=True)
     except Exception as error:  # of timm, huggingface_hub and its HTTP client, which share no class
         reason = ' '.join(str(error).split()) or type(error).__name__
-        raise ValueError(f'timm cannot load {name}: {reason}') from error
+        raise UserError(f'timm cannot load {name}: {reason}') from error
     _check_parts(model, f'timm://{name}')
     return model.state_dict()
 
@@ -160,7 +162,7 @@ def check_arch(arch: str, what: str) -> None:
         timm: Any = importlib.import_module('timm')
     except ImportError:
         if re.search('resnet(aa|blur)', arch):
-            raise ValueError(f'{what} is of {arch}, which is anti-aliased, as no ResNet here is') from None
+            raise UserError(f'{what} is of {arch}, which is anti-aliased, as no ResNet here is') from None
         return
     if 'resnet' in arch and timm.is_model(arch):  # the keys tell of all others
         with torch.device('meta'):
@@ -172,4 +174,4 @@ def _check_parts(model: nn.Module, what: str) -> None:
     for path, module in model.named_modules():
         part = type(module).__name__
         if not _TIMM_PARTS.fullmatch(part) or (path.endswith('.aa') and part != 'Identity'):
-            raise ValueError(f'{what} has a {part} ({path or "the network"}), which no ResNet here has')
+            raise UserError(f'{what} has a {part} ({path or "the network"}), which no ResNet here has')

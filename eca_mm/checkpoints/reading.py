@@ -15,6 +15,7 @@ from mmengine.runner import CheckpointLoader
 
 from eca_mm.checkpoints.download import forget, local_file
 from eca_mm.checkpoints.weights import weights_of
+from eca_mm.errors import UserError
 
 _multiarray = getattr(np, '_core', None) or np.core  # numpy 2 renamed it
 
@@ -75,7 +76,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
     except ValueError as error:
         if not forget(name):  # a download would be read for ever, whatever there is at the URL
             raise
-        raise ValueError(f'{name} gave no checkpoint, and the download was removed: {error}') from error
+        raise UserError(f'{name} gave no checkpoint, and the download was removed: {error}') from error
     meta = checkpoint.get('meta')
     if isinstance(meta, dict) and 'config' in meta:
         meta['config_text'] = meta.pop('config')  # mmengine 0.x wrote `cfg`; it would run this one
@@ -88,11 +89,11 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
         with open(file, 'rb') as stream:
             head = stream.read(16)
     except IsADirectoryError:
-        raise ValueError(f'{file} is a folder, not a checkpoint file') from None
+        raise UserError(f'{file} is a folder, not a checkpoint file') from None
     except OSError as error:
-        raise ValueError(f'{file} cannot be read: {error}') from error
+        raise UserError(f'{file} cannot be read: {error}') from error
     if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'<'):
-        raise ValueError(f'{file} is not a PyTorch checkpoint but a web page: download the file that the page offers')
+        raise UserError(f'{file} is not a PyTorch checkpoint but a web page: download the file that the page offers')
     # Whatever its name, a file of safetensors begins with the length of its header, a JSON object.
     if file.suffix == '.safetensors' or (head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < size):
         return _load_safetensors(file)
@@ -102,11 +103,11 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
         except torch.OutOfMemoryError:
             raise
         except pickle.UnpicklingError as error:
-            raise ValueError(_refusal(str(file), str(error))) from error
+            raise UserError(_refusal(str(file), str(error))) from error
         except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
-            raise ValueError(f'{file} is truncated or not a PyTorch checkpoint ({error})') from error
+            raise UserError(f'{file} is truncated or not a PyTorch checkpoint ({error})') from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'{file} holds a {type(checkpoint).__name__}, not a dictionary of weights')
+        raise UserError(f'{file} holds a {type(checkpoint).__name__}, not a dictionary of weights')
     return checkpoint
 
 
@@ -114,13 +115,13 @@ def _load_safetensors(file: Path) -> dict[str, Any]:
     try:
         from safetensors import safe_open
     except ImportError as error:
-        raise ValueError(f'{file} needs the package safetensors: pip install safetensors') from error
+        raise UserError(f'{file} needs the package safetensors: pip install safetensors') from error
     try:
         with safe_open(file, 'pt') as content:
             header = content.metadata() or {}
             state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118  (it is no dictionary)
     except Exception as error:  # safetensors has its own class, and torch's RuntimeError
-        raise ValueError(f'{file} is truncated or not a safetensors file ({error})') from error
+        raise UserError(f'{file} is truncated or not a safetensors file ({error})') from error
     meta = {key: _from_json(value) for key, value in header.items() if key != 'format'}
     return dict(state_dict=state, meta=meta) if meta else dict(state_dict=state)
 
@@ -135,7 +136,7 @@ def _from_json(text: str) -> Any:
 
 def _require_torch() -> None:
     if [int(part) for part in torch.__version__.split('.')[:2]] < [2, 6]:
-        raise ValueError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
+        raise UserError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
 
 
 def _refusal(name: str, error: str) -> str:

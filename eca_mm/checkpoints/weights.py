@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from eca_mm.errors import UserError
+
 _ENTRIES = ('state_dict', 'model')
 _WRAPPERS = re.compile(r'^((module|_orig_mod)\.)+')
 # How many models an average is of: torch's AveragedModel keeps it among the weights, and mmengine's.
@@ -39,20 +41,20 @@ def find_weights(
         ValueError: If there is no such entry, or it is not a dictionary with tensors by name.
     """
     if entry is not None and entry not in checkpoint:
-        raise ValueError(f'{what} has no entry {entry!r}, its entries are {_first(checkpoint)}')
+        raise UserError(f'{what} has no entry {entry!r}, its entries are {_first(checkpoint)}')
     if entry is None:
         entry = next((name for name in _ENTRIES if name in checkpoint), None)
     state = checkpoint if entry is None else checkpoint[entry]
     if not isinstance(state, Mapping):
-        raise ValueError(f'{what} has a {type(state).__name__} under {entry!r}, not a dictionary of weights')
+        raise UserError(f'{what} has a {type(state).__name__} under {entry!r}, not a dictionary of weights')
     if not any(isinstance(value, Tensor) for value in state.values()):
         others = [name for name, value in checkpoint.items() if is_weights(value)]
         advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
-        raise ValueError(f'{what} holds no weights: its entries are {_first(state)}{advice}')
+        raise UserError(f'{what} holds no weights: its entries are {_first(state)}{advice}')
     tensors = {key: value.detach() for key, value in state.items() if isinstance(value, Tensor)}
     for key in tensors:
         if not isinstance(key, str):
-            raise ValueError(f'{what} has a weight under {key!r}, which is no name')
+            raise UserError(f'{what} has a weight under {key!r}, which is no name')
     return entry, {key: value for key, value in tensors.items() if key not in COUNTERS}
 
 
@@ -65,7 +67,7 @@ def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> d
     _, weights = find_weights(checkpoint, what)
     result = {plain(key): value for key, value in weights.items()}
     if len(result) < len(weights):
-        raise ValueError(f'{what} has weights with a prefix such as module. and the same ones without it')
+        raise UserError(f'{what} has weights with a prefix such as module. and the same ones without it')
     return result
 
 

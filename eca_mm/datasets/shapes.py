@@ -12,6 +12,8 @@ from mmdet.datasets import CocoDataset
 from mmengine.registry import DATASETS
 from pycocotools import mask as coco_mask
 
+from eca_mm.errors import UserError
+
 CORNERS = {  # number of corners, angle of the first, their radii in turn
     'circle': (32, 0, (1.0,)),
     'square': (4, np.pi / 4, (1.2,)),
@@ -55,7 +57,7 @@ class ShapesDataset(CocoDataset):
 
     def __init__(self, split: str, data_root: str, **kwargs: Any) -> None:
         if split not in NUM_IMAGES:
-            raise ValueError(f'split must be one of {sorted(NUM_IMAGES)}, got {split!r}')
+            raise UserError(f'split must be one of {sorted(NUM_IMAGES)}, got {split!r}')
         draw_shapes(data_root)
         super().__init__(
             data_root=data_root,
@@ -90,7 +92,7 @@ def draw_shapes(root: str | Path) -> None:
             _move(folder / name, root / name)
     except OSError as error:
         if not _is_whole(root):
-            raise OSError(
+            raise UserError(
                 f'the shapes dataset cannot be drawn ({error}); name another folder by --data-root or SHAPES_ROOT'
             ) from error
     for folder in root.glob(f'{UNFINISHED}*'):
@@ -108,7 +110,7 @@ def _check_empty(root: Path) -> None:
     unfinished = {name for name in found if name.startswith(UNFINISHED)}
     foreign = found - unfinished - (set(PARTS[:-1]) if unfinished else set())
     if foreign and not _is_whole(root):  # unless one has finished in between
-        raise ValueError(f'{root} is not a shapes dataset of version {VERSION}: remove it, or name another folder')
+        raise UserError(f'{root} is not a shapes dataset of version {VERSION}: remove it, or name another folder')
 
 
 def _move(source: Path, target: Path) -> None:
@@ -128,7 +130,7 @@ def _draw_split(root: Path, split: str, split_index: int) -> None:
         pixels, shapes = draw_image(np.random.default_rng([VERSION, split_index, i]))
         name = f'{i:06d}.png'
         if not cv2.imwrite(str(root / split / name), pixels):
-            raise OSError(f'cannot write {root / split / name}: is the disk full?')
+            raise UserError(f'cannot write {root / split / name}: is the disk full?')
         images.append(dict(id=i, file_name=name, width=IMAGE_SIZE, height=IMAGE_SIZE))
         annotations += [dict(shape, id=len(annotations) + j, image_id=i) for j, shape in enumerate(shapes, 1)]
     categories = [dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)]

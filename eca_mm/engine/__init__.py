@@ -2,7 +2,8 @@ from eca_mm.engine.batch import Batch, apply_batch, split_batch
 from eca_mm.engine.config import load_config
 from eca_mm.engine.evaluate import evaluate
 from eca_mm.engine.predict import find_images, predict
-from eca_mm.engine.train import Interrupted, Summary, train
+from eca_mm.engine.train import Summary, train
+from eca_mm.errors import Interrupted
 
 __all__ = [
     'Batch',

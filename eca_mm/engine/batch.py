@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from mmengine.config import Config, ConfigDict
 
+from eca_mm.errors import UserError
+
 # What mmengine's and mmdet's schedules count besides `begin` and `end`, by name without LR, Momentum or ParamScheduler.
 # Not in the table, hence refused: ExponentialLR, which decays at every iteration, and ReduceOnPlateauLR.
 COUNTS = {
@@ -52,11 +54,11 @@ def split_batch(images_per_step: int, processes: int, most_images: int) -> Batch
     """
     for name, value in (('images_per_step', images_per_step), ('train_dataloader.batch_size', most_images)):
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f'{name} must be a positive integer, got {value!r}')
+            raise UserError(f'{name} must be a positive integer, got {value!r}')
     share, rest = divmod(images_per_step, processes)
     if rest:
         fitting = [n for n in range(1, images_per_step + 1) if images_per_step % n == 0]
-        raise ValueError(
+        raise UserError(
             f'{processes} processes cannot share {images_per_step} images per step equally: start {fitting[:8]} of '
             'them, or set images_per_step (and the learning rate with it) by --cfg-options'
         )
@@ -82,9 +84,9 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         return None
     loader = cfg.train_dataloader
     if loader.sampler.type not in ('DefaultSampler', 'StepSampler', 'eca_mm.StepSampler'):
-        raise ValueError(f'images_per_step goes with DefaultSampler, not {loader.sampler.type}: remove one of them')
+        raise UserError(f'images_per_step goes with DefaultSampler, not {loader.sampler.type}: remove one of them')
     if 'max_iters' in cfg.train_cfg:
-        raise ValueError('images_per_step needs a schedule in epochs, and train_cfg has max_iters: remove one of them')
+        raise UserError('images_per_step needs a schedule in epochs, and train_cfg has max_iters: remove one of them')
     batch = split_batch(cfg.images_per_step, processes, loader.batch_size)
     loader.batch_size = batch.images
     loader.sampler = ConfigDict(loader.sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
@@ -101,7 +103,7 @@ def _stretch(scheduler: ConfigDict, factor: int) -> None:
     name = str(getattr(kind, '__name__', kind)).split('.')[-1]
     counts = COUNTS.get(re.sub('(LR|Momentum|ParamScheduler)$', '', name))
     if counts is None and factor > 1:
-        raise ValueError(
+        raise UserError(
             f'{name} with by_epoch=False cannot be stretched to the {factor} iterations of an optimiser step: set by_epoch '
             'to True, or images_per_step to None'
         )

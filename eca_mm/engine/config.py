@@ -13,6 +13,8 @@ import mmengine.config.utils
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from eca_mm.errors import MissingFileError, UserError
+
 # The environment variables that the configs read, and where their data is found without them.
 DATA_ROOTS = ('COCO_ROOT', 'IMAGENET_ROOT', 'SHAPES_ROOT')
 
@@ -59,14 +61,14 @@ def load_config(
     if not path.is_file():
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob('*.py')], n=3)
         hint = f'; there is {", ".join(str(path.with_name(n + ".py")) for n in near)}' if near else ''
-        raise FileNotFoundError(f'config not found: {path}{hint}')
+        raise MissingFileError(f'config not found: {path}{hint}')
     with _data_roots(data_root), _cached_metafiles():
         try:
             cfg = Config.fromfile(path)
         except Exception as error:  # a config is a program: anything can go wrong in it
-            raise ValueError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+            raise UserError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
     if data_root and not cfg.env_variables.keys() & set(DATA_ROOTS):
-        raise ValueError(
+        raise UserError(
             f'--data-root: {path} reads none of {", ".join(DATA_ROOTS)}; set the data_root of each dataset and the ann_file '
             'of each evaluator by --cfg-options'
         )
@@ -76,14 +78,14 @@ def load_config(
     try:
         cfg.merge_from_dict(cfg_options or {})
     except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f'--cfg-options do not fit the config: {error}') from error
+        raise UserError(f'--cfg-options do not fit the config: {error}') from error
     if not isinstance(cfg.get('model'), dict):
-        raise ValueError(f'{path} has no model, but {cfg.get("model")!r}: give it model=dict(type=...)')
+        raise UserError(f'{path} has no model, but {cfg.get("model")!r}: give it model=dict(type=...)')
 
     if 'backbone_weights' in (cfg_options or {}):  # the value has long been copied to where it is used
         weights = cfg.backbone_weights
         if not isinstance(cfg.model.get('backbone'), dict):
-            raise ValueError(f'--cfg-options backbone_weights={weights}: the model of {path} has no backbone')
+            raise UserError(f'--cfg-options backbone_weights={weights}: the model of {path} has no backbone')
         cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=weights) if weights else None
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{path.stem}'
     return cfg
@@ -92,12 +94,12 @@ def load_config(
 def _check_option(key: str, cfg: Config) -> None:
     top = key.split('.')[0]
     if top in COPIED:
-        raise ValueError(f'--cfg-options {key}: the dataloaders would not see it; set {COPIED[top]} instead')
+        raise UserError(f'--cfg-options {key}: the dataloaders would not see it; set {COPIED[top]} instead')
     known = {*cfg, *RUNNER_KEYS, *OUR_KEYS}
     if top not in known:
         near = difflib.get_close_matches(top, sorted(known), n=1)
         hint = f'; did you mean {near[0]!r}?' if near else f'; it has {", ".join(sorted(cfg))}'
-        raise ValueError(f'--cfg-options {key}: the config has no {top!r}{hint}')
+        raise UserError(f'--cfg-options {key}: the config has no {top!r}{hint}')
 
 
 @contextmanager

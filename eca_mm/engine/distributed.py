@@ -6,6 +6,8 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, init_dist, is_distributed
 
+from eca_mm.errors import UserError
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 _VARIABLE = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 _STARTER = {'pytorch': 'torchrun', 'slurm': 'srun', 'mpi': 'mpirun'}
@@ -24,17 +26,17 @@ def init_distributed(cfg: Config, launcher: str) -> int:
             or MPI without CUDA.
     """
     if launcher not in LAUNCHERS:
-        raise ValueError(f'launcher must be one of {", ".join(LAUNCHERS)}, got {launcher!r}')
+        raise UserError(f'launcher must be one of {", ".join(LAUNCHERS)}, got {launcher!r}')
     cfg.launcher = launcher
     if launcher == 'none':
         if int(os.environ.get('WORLD_SIZE', 1)) > 1:
-            raise ValueError(
+            raise UserError(
                 f'torchrun started {os.environ["WORLD_SIZE"]} processes that would each run alone: '
                 'add --launcher pytorch'
             )
         return 1
     if _VARIABLE[launcher] not in os.environ:
-        raise ValueError(
+        raise UserError(
             f'--launcher {launcher} needs the variables that {_STARTER[launcher]} sets, such as {_VARIABLE[launcher]}: '
             f'start this command with {_STARTER[launcher]}, or leave --launcher out'
         )
@@ -44,7 +46,7 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         elif launcher == 'pytorch':
             torch.distributed.init_process_group('gloo')
         else:
-            raise ValueError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
+            raise UserError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
     if not torch.cuda.is_available():
         # mmengine's default wrapper names a GPU for each process.
         wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)

@@ -1,16 +1,18 @@
 """Evaluating a checkpoint: metrics, and predictions in COCO's result format."""
 
-import json
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from eca_mm.checkpoints import AtomicBackend, use_safe_loading
+from eca_mm.checkpoints import use_safe_loading
 from eca_mm.checkpoints.download import local_file
 from eca_mm.engine.distributed import init_distributed
-from eca_mm.engine.files import check_data, make_folder
+from eca_mm.engine.files import check_data
+from eca_mm.engine.metrics import Metrics
 from eca_mm.engine.runner import build_loop, build_runner
+from eca_mm.errors import UserError
+from eca_mm.output import make_folder
 
 
 def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none') -> dict[str, float]:
@@ -45,11 +47,10 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
     runner.strict = True
     metrics = runner.test()
     if is_main_process():
-        result = dict(config=cfg.filename, checkpoint=str(checkpoint), images=len(runner.test_dataloader.dataset))
         # How far these weights were trained, or whose they are: the file's name may not tell.
-        result |= {key: runner.loaded_meta[key] for key in ('epoch', 'source') if key in runner.loaded_meta}
-        text = json.dumps(dict(result, metrics=metrics), indent=2) + '\n'
-        AtomicBackend().put(text.encode(), Path(cfg.work_dir) / 'metrics.json')
+        known = {key: runner.loaded_meta[key] for key in ('epoch', 'source') if key in runner.loaded_meta}
+        images = len(runner.test_dataloader.dataset)
+        Metrics(metrics, images, cfg.filename, str(checkpoint), **known).write(cfg.work_dir)
     return metrics
 
 
@@ -57,6 +58,6 @@ def _write_results(cfg: Config, prefix: Path) -> None:
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     coco = [e for e in evaluators if str(e.get('type')).split('.')[-1] == 'CocoMetric']
     if not coco:
-        raise ValueError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
+        raise UserError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
     make_folder(prefix.parent, '--out')
     coco[0].outfile_prefix = str(prefix)

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checkpoints.known import KNOWN, known_file
+from eca_mm.errors import MissingFileError, UserError
 
 ADVICE = {
     'CocoDataset': (
@@ -25,20 +26,6 @@ ADVICE = {
 FROM_SCRATCH = '--cfg-options backbone_weights=None model.backbone.norm_eval=False model.backbone.frozen_stages=-1'
 
 
-def make_folder(path: str | Path, option: str) -> None:
-    """Makes an output folder, if there is none.
-
-    Raises:
-        ValueError: If it cannot be made or written into; ``option`` names it in the message.
-    """
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f'{option}: {path} cannot be made a folder ({error.strerror}); choose another') from error
-    if not os.access(path, os.W_OK):
-        raise ValueError(f'{option}: {path} cannot be written into; choose another folder')
-
-
 def check_data(cfg: Config, *loaders: str) -> None:
     """Looks for the annotation files and image folders of the named dataloaders.
 
@@ -49,9 +36,9 @@ def check_data(cfg: Config, *loaders: str) -> None:
         for dataset in _leaves(cfg.get(name)):
             for path in _paths(dataset):
                 if not path.exists():
-                    raise FileNotFoundError(f'data not found: {path} does not exist. {_advice(dataset)}')
+                    raise MissingFileError(f'data not found: {path} does not exist. {_advice(dataset)}')
                 if path.is_dir() and _is_empty(path):
-                    raise FileNotFoundError(f'data not found: {path} is empty. {_advice(dataset)}')
+                    raise MissingFileError(f'data not found: {path} is empty. {_advice(dataset)}')
 
 
 def _is_empty(folder: Path) -> bool:
@@ -71,10 +58,10 @@ def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
     try:
         image = dataset.get_data_info(0).get('img_path')
     except IndexError as error:
-        raise ValueError(f'{", ".join(map(str, annotation_files(loader)))}: no image for this loop') from error
+        raise UserError(f'{", ".join(map(str, annotation_files(loader)))}: no image for this loop') from error
     if image and '://' not in image and not Path(image).is_file():
         advice = _advice(next(_leaves(loader)))
-        raise FileNotFoundError(f'data not found: {image}, the first image, does not exist. {advice}')
+        raise MissingFileError(f'data not found: {image}, the first image, does not exist. {advice}')
 
 
 def annotation_files(loader: dict[str, Any] | None) -> list[Path]:
@@ -145,13 +132,13 @@ def check_backbone_weights(cfg: Config) -> None:
         return
     source = init.get('checkpoint')
     if not isinstance(source, str):
-        raise ValueError(f'backbone weights must be a file, a URL or a known name, got {source!r}')
+        raise UserError(f'backbone weights must be a file, a URL or a known name, got {source!r}')
     if '://' in source or Path(source).expanduser().is_file():
         return
     if source in KNOWN:
         known_file(source)
         return
-    raise FileNotFoundError(
+    raise MissingFileError(
         f'backbone weights not found: {source}. Train them with a config of configs/imagenet, or put a file there from the '
         "authors' or torchvision's ResNets (README, 'Backbone weights'); another place is named by --cfg-options "
         f'backbone_weights=FILE. To train from scratch: {FROM_SCRATCH}'
@@ -161,7 +148,7 @@ def check_backbone_weights(cfg: Config) -> None:
 def _check_thawed(backbone: dict[str, Any]) -> None:
     stages, norm = backbone.get('frozen_stages', -1), backbone.get('norm_eval', False)
     if norm or (isinstance(stages, int) and stages >= 0):
-        raise ValueError(
+        raise UserError(
             f'the backbone has no pretrained weights, and frozen_stages={stages} with norm_eval={norm} would keep some of '
             f'its random ones: name weights by --cfg-options backbone_weights=FILE, or train from scratch: {FROM_SCRATCH}'
         )

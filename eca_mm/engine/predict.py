@@ -13,9 +13,10 @@ from mmengine.device import get_device
 from torch import nn
 
 from eca_mm.checkpoints.reading import read_for_mmengine
-from eca_mm.engine.files import make_folder
 from eca_mm.engine.model import load_model
 from eca_mm.engine.runner import building
+from eca_mm.errors import MissingFileError, UserError
+from eca_mm.output import make_folder
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 Predictor = Callable[[list[str]], None]
@@ -31,10 +32,10 @@ def find_images(path: str | Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise FileNotFoundError(f'image not found: {path}')
+        raise MissingFileError(f'image not found: {path}')
     images = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
-        raise FileNotFoundError(f'no image in {path}: looked for {", ".join(IMAGE_SUFFIXES)}')
+        raise MissingFileError(f'no image in {path}: looked for {", ".join(IMAGE_SUFFIXES)}')
     return images
 
 
@@ -70,7 +71,7 @@ def predict(
     for file in sorted({Path(f) for f in images} - set(readable)):
         warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=2)
     if not readable:
-        raise ValueError(f'none of the images can be read: {", ".join(str(f) for f in images)}')
+        raise UserError(f'none of the images can be read: {", ".join(str(f) for f in images)}')
     _check_names(readable)
     _check_device(device)
     make_folder(out_dir, '--out-dir')
@@ -87,14 +88,14 @@ def _check_names(files: list[Path]) -> None:
     stems = [f.stem for f in files]
     twice = [f.name for f in files if stems.count(f.stem) > 1]
     if twice:
-        raise ValueError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
+        raise UserError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
 
 
 def _check_device(device: str | None) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
+        raise UserError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
 
 
 def _detector(

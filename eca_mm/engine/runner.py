@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from eca_mm.checkpoints import check_fit, weights_of
 from eca_mm.engine.files import annotation_files, check_first_image
+from eca_mm.errors import UserError
 
 
 class ConfigError(ValueError):
@@ -85,7 +86,7 @@ class StrictRunner(Runner):
         )
         missing = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
         if self.resuming and missing:
-            raise ValueError(
+            raise UserError(
                 f'{self._filename} has no {", ".join(missing)}: it holds weights, not a run to resume; to start from these '
                 f'weights, --cfg-options load_from={self._filename}'
             )
@@ -104,10 +105,10 @@ class StrictRunner(Runner):
         self.resumed_iter = self.iter
         theirs = self.batch
         if mine != theirs and None not in (mine, theirs):
-            raise ValueError(f'{filename} was trained with {theirs}, this run has {mine}: resume with the former')
+            raise UserError(f'{filename} was trained with {theirs}, this run has {mine}: resume with the former')
         expected = self.epoch * len(self.train_dataloader)
         if isinstance(self.train_loop, EpochBasedTrainLoop) and self.iter != expected:
-            raise ValueError(
+            raise UserError(
                 f'{filename} has epoch {self.epoch} end at iteration {self.iter}, this run has it at {expected}: '
                 'resume from the end of an epoch, with the same dataset'
             )
@@ -146,7 +147,7 @@ def build_loop(runner: StrictRunner, kind: str) -> None:
             loop = getattr(runner, f'{kind}_loop')  # this property builds
     except ConfigError as error:
         if 'need at least one array to concatenate' in str(error):  # mmengine joins the annotations of no image
-            raise ValueError(f'{data}: no image for the {kind} loop, or none with an object of its classes') from error
+            raise UserError(f'{data}: no image for the {kind} loop, or none with an object of its classes') from error
         raise
     if loop is not None:
         check_first_image(loader, loop.dataloader.dataset)

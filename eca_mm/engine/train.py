@@ -15,9 +15,11 @@ from mmengine.model import is_model_wrapper
 from eca_mm.checkpoints import latest_checkpoint, read_checkpoint, use_safe_loading, weights_of
 from eca_mm.engine.batch import apply_batch
 from eca_mm.engine.distributed import init_distributed
-from eca_mm.engine.files import check_backbone_weights, check_data, check_weights, make_folder
+from eca_mm.engine.files import check_backbone_weights, check_data, check_weights
 from eca_mm.engine.predict import predict
 from eca_mm.engine.runner import StrictRunner, build_loop, build_runner, building
+from eca_mm.errors import Interrupted, MissingFileError, UserError
+from eca_mm.output import make_folder
 
 
 @dataclass
@@ -57,10 +59,6 @@ class Summary:
         test = ['tools/test.py', self.config, str(self.checkpoint), *self.options]
         lines += [f'  test again   {shlex.join(test)}'] if self.checkpoint else []
         return '\n'.join(lines)
-
-
-class Interrupted(Exception):
-    """Training was stopped by Ctrl-C; the message says how to go on."""
 
 
 def train(
@@ -130,19 +128,19 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
         cfg.compile = cfg.get('compile') or True
     if amp:
         if not torch.cuda.is_available():
-            raise ValueError('--amp needs a GPU, and torch sees none')
+            raise UserError('--amp needs a GPU, and torch sees none')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     pictures = cfg.get('pictures')
     if pictures is not None and (isinstance(pictures, bool) or not isinstance(pictures, int) or pictures < 0):
-        raise ValueError(f'pictures must be a number of images, got {pictures!r}')
+        raise UserError(f'pictures must be a number of images, got {pictures!r}')
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
     checkpoint = _newest(cfg) if resume == 'auto' else resume and Path(resume)
     cfg.resume = bool(checkpoint)
     if checkpoint:
         if not checkpoint.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'checkpoint not found: {checkpoint}; --resume alone takes the newest of {cfg.work_dir}'
             )
         cfg.load_from = str(checkpoint)
@@ -167,7 +165,7 @@ def _newest(cfg: Config) -> Path | None:
     if newest is None:
         if files:
             found = ', '.join(f.name for f in files[:4]) + ', ...' * (len(files) > 4)
-            raise ValueError(
+            raise UserError(
                 f'--resume: {cfg.work_dir} has {found}, but no complete {" or ".join(f"{u}_*.pth" for u in units)} to go on '
                 'from: name one by --resume FILE, or start anew in another --work-dir'
             )

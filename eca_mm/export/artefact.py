@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 import torch
 from mmengine.config import Config
 
-from eca_mm.checkpoints.writing import AtomicBackend
+from eca_mm.errors import UserError
 from eca_mm.export.formats import Format, Run, choose_format, quietly
 from eca_mm.export.graph import PARTS, STRIDE, Network, check_part, fold_batch_norm, is_classifier, load_network
 from eca_mm.export.parity import Difference, Outputs, Shape, Speed, compare, measure_speed, random_images, reference
+from eca_mm.output import check_output, write_atomically
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
-            raise ValueError(f'unknown part {self.part!r}: choose from {", ".join(PARTS)}')
+            raise UserError(f'unknown part {self.part!r}: choose from {", ".join(PARTS)}')
         if self.size is not None and min(self.size) < STRIDE:
-            raise ValueError(
+            raise UserError(
                 f'images of these networks have {STRIDE} x {STRIDE} pixels or more, got {self.size[0]} x {self.size[1]}'
             )
         if self.batch < 1:
-            raise ValueError(f'batch must be at least 1, got {self.batch}')
+            raise UserError(f'batch must be at least 1, got {self.batch}')
         if not 0 <= self.tolerance < 1:
-            raise ValueError(
+            raise UserError(
                 f"tolerance is a part of an output's greatest value, from 0 to less than 1, got {self.tolerance}"
             )
         if self.rounds < 0:
-            raise ValueError(f'rounds must be at least 0, got {self.rounds}')
+            raise UserError(f'rounds must be at least 0, got {self.rounds}')
 
     def shapes(self, cfg: Config) -> list[Shape]:
         """The images on which the exported network must compute the same as PyTorch."""
@@ -122,10 +123,10 @@ def export(cfg: Config, checkpoint: str, dst: str | Path, settings: Settings | N
     kind = choose_format(dst, settings.format)
     kind.require()
     check_part(cfg, settings.part)
-    check_free(dst, settings.force)
+    check_output(dst, force=settings.force)
     source = Path(checkpoint).expanduser()
     if dst.exists() and source.exists() and dst.samefile(source):
-        raise ValueError(f'{dst} is the checkpoint itself, which is never written over: name another file')
+        raise UserError(f'{dst} is the checkpoint itself, which is never written over: name another file')
     network, metadata = load_network(cfg, checkpoint, settings.part)
     shapes = settings.shapes(cfg)
     least = _least_size(network, shapes[0]) if settings.dynamic else None
@@ -135,7 +136,7 @@ def export(cfg: Config, checkpoint: str, dst: str | Path, settings: Settings | N
         run = _write(kind, network, shapes[0], settings.dynamic, metadata, file)
         differences = [_agree(outputs, run, shape, kind, settings.tolerance) for shape, outputs in expected.items()]
         speed = measure_speed(network, run, shapes[0], settings.rounds) if settings.rounds else None
-        put(file.read_bytes(), dst)
+        write_atomically(dst, file.read_bytes())
     outputs = {name: tuple(tensor.shape) for name, tensor in expected[shapes[0]].items()}
     return Report(dst, kind.label, metadata, outputs, least, differences, speed)
 
@@ -144,7 +145,7 @@ def _least_size(network: Network, shape: Shape) -> int:
     """torch.export, also below the ONNX exporter, takes a level of one pixel for a case of its own."""
     stride = network.stride()
     if min(shape[2:]) <= stride:
-        raise ValueError(
+        raise UserError(
             f'images with free size have {stride + 1} x {stride + 1} pixels or more, since the network has a stride of '
             f'{stride}, got {shape[2]} x {shape[3]}'
         )
@@ -163,32 +164,8 @@ def _agree(expected: Outputs, run: Run, shape: Shape, kind: Format, tolerance: f
     with quietly(f'the network exported as {kind.label}, run on images {shape},'):
         difference = compare(expected, run, shape)
     if difference.relative > tolerance:
-        raise ValueError(
+        raise UserError(
             f'the network exported as {kind.label} differs from PyTorch by {difference}, tolerance {tolerance:g}: '
             'nothing is written; if it is rounding, as in deep networks with random weights, allow it by --tolerance'
         )
     return difference
-
-
-def check_free(file: Path, force: bool) -> None:
-    """Looks whether a file may be written.
-
-    Raises:
-        FileExistsError: If it exists and may not be written over, or is a folder.
-    """
-    if file.is_dir():
-        raise FileExistsError(f'{file} is a folder, not a file')
-    if file.exists() and not force:
-        raise FileExistsError(f'{file} exists: name another file, or write over it with --force')
-
-
-def put(content: bytes, file: Path) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        ValueError: If it cannot be written.
-    """
-    try:
-        AtomicBackend().put(content, file)
-    except OSError as error:
-        raise ValueError(f'{file} cannot be written: {error.strerror}') from error

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eca_mm.errors import UserError
 from eca_mm.export.graph import Network
 
 OPSET = 18  # of ai.onnx: ONNX 1.13, of December 2022; the least that torch's exporter writes without converting
@@ -47,7 +48,7 @@ class Format:
             for name in self.packages:
                 importlib.import_module(name)
         except ImportError as error:
-            raise ValueError(
+            raise UserError(
                 f'{self.label} needs {", ".join(self.packages)}, and {error.name} does not import: '
                 f'pip install {" ".join(self.packages)}'
             ) from error
@@ -66,7 +67,7 @@ def quietly(what: str) -> Iterator[None]:
             yield
         except Exception as error:
             first = str(error).strip().splitlines() or ['']
-            raise ValueError(f'{what} failed ({type(error).__name__}: {first[0]})') from error
+            raise UserError(f'{what} failed ({type(error).__name__}: {first[0]})') from error
 
 
 def _write_onnx(network: Network, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path) -> None:
@@ -126,10 +127,10 @@ def choose_format(dst: Path, name: str | None) -> Format:
     """
     if name is not None:
         if name not in FORMATS:
-            raise ValueError(f'unknown format {name!r}: choose from {", ".join(FORMATS)}')
+            raise UserError(f'unknown format {name!r}: choose from {", ".join(FORMATS)}')
         return FORMATS[name]
     for known in FORMATS.values():
         if dst.suffix.lower() in known.suffixes:
             return known
     suffixes = ', '.join(suffix for known in FORMATS.values() for suffix in known.suffixes)
-    raise ValueError(f'{dst} has none of the suffixes {suffixes}: rename it, or name the format by --format')
+    raise UserError(f'{dst} has none of the suffixes {suffixes}: rename it, or name the format by --format')

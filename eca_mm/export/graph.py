@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from eca_mm.checkpoints import read_checkpoint
 from eca_mm.engine.model import load_model
+from eca_mm.errors import UserError
 from eca_mm.models.attention import ECALayer, ECANSLayer
-from eca_mm.paper.index import REPOSITORY
+from eca_mm.paths import config_name
 from eca_mm.version import __version__
 
 PARTS = ('model', 'backbone', 'features', 'dense')
@@ -98,12 +99,12 @@ def check_part(cfg: Config, part: str) -> None:
         ValueError: If the config's network has no such part, or it cannot leave the framework.
     """
     if part == 'dense' and is_classifier(cfg):
-        raise ValueError(
-            f'{config_name(cfg)} is a classifier without a dense head: choose --part {", ".join(PARTS[:3])}'
+        raise UserError(
+            f'{config_name(cfg.filename)} is a classifier without a dense head: choose --part {", ".join(PARTS[:3])}'
         )
     if part == 'model' and not is_classifier(cfg):
-        raise ValueError(
-            f'{config_name(cfg)} is a detector, and a whole one cannot be exported: proposals and detections branch on '
+        raise UserError(
+            f'{config_name(cfg.filename)} is a detector, and a whole one cannot be exported: proposals and detections branch on '
             "the values of boxes, and mmcv's NMS has no form outside of PyTorch. --part dense goes furthest: backbone, "
             'neck and the raw outputs of the RPN, or of a one-stage head; there are --part features and backbone too'
         )
@@ -150,12 +151,6 @@ def fold_batch_norm(network: Network) -> Network:
     return fuse_conv_bn(copy.deepcopy(network))
 
 
-def config_name(cfg: Config) -> str:
-    """As in the model index: ``configs/imagenet/eca_resnet50.py``; of a config from elsewhere the file's name."""
-    file = Path(cfg.filename).resolve()
-    return file.relative_to(REPOSITORY).as_posix() if file.is_relative_to(REPOSITORY) else file.name
-
-
 def _metadata(cfg: Config, model: nn.Module, network: Network) -> dict[str, str]:
     """Text by name, for the file; lists and numbers as JSON."""
     normalisation = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
@@ -168,7 +163,7 @@ def _metadata(cfg: Config, model: nn.Module, network: Network) -> dict[str, str]
         'classes': max((n for n in numbers if isinstance(n, int)), default=None),  # the RPN's is 1
     }
     return {
-        'config': config_name(cfg),
+        'config': config_name(cfg.filename),
         'part': network.part,
         'input': 'images (N, 3, H, W), float32, (pixel - mean) / std',
         'channels': 'RGB' if rgb else 'BGR',

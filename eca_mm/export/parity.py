@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eca_mm.analysis.speed import interleave
+from eca_mm.errors import UserError
 from eca_mm.export.formats import Run
 from eca_mm.export.graph import Network
 
@@ -31,9 +32,9 @@ def reference(network: Network, shape: Shape) -> Outputs:
         outputs, of_black = network.outputs(images), network.outputs(torch.zeros_like(images))
     for name, tensor in outputs.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"the network's output {name} is not finite: choose a checkpoint that works")
+            raise UserError(f"the network's output {name} is not finite: choose a checkpoint that works")
         if not tensor.any() or tensor.equal(of_black[name]):
-            raise ValueError(
+            raise UserError(
                 f"the network's output {name} does not depend on the images (values up to {tensor.abs().max():.1e}), so "
                 'that agreement would prove nothing: choose a checkpoint that works'
             )

@@ -14,10 +14,11 @@ import yaml
 from mmengine.config import Config
 
 from eca_mm.checkpoints import read_checkpoint, weights_of
+from eca_mm.engine.metrics import BENCHMARKS
 from eca_mm.engine.model import load_model
-from eca_mm.export.artefact import check_free, put
-from eca_mm.export.graph import config_name
-from eca_mm.paper.benchmarks import BENCHMARKS
+from eca_mm.errors import ExistingFileError, UserError
+from eca_mm.output import check_output, write_atomically
+from eca_mm.paths import config_name
 from eca_mm.version import __version__
 
 _DATASETS = {'CocoDataset': 'COCO', 'ImageNet': 'ImageNet-1k', 'ShapesDataset': 'shapes'}
@@ -64,12 +65,12 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f'{folder} is a file; a release goes into a folder')
+        raise ExistingFileError(f'{folder} is a file; a release goes into a folder')
     source = read_checkpoint(checkpoint)
     model = load_model(cfg, source, checkpoint)
     meta = source.get('meta') or {}
     if not isinstance(meta, Mapping):
-        raise ValueError(
+        raise UserError(
             f'{checkpoint} has a {type(meta).__name__} for meta, where mmengine writes a dictionary: release a file of '
             'its state_dict alone'
         )
@@ -83,9 +84,9 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     )
     files = {weights: content, weights.with_suffix('.yml'): entry.encode()}
     for file in files:
-        check_free(file, force)
+        check_output(file, force=force)
     for file, data in files.items():
-        put(data, file)
+        write_atomically(file, data)
     return Release(weights, weights.with_suffix('.yml'), entry, remark)
 
 
@@ -94,7 +95,7 @@ def _serialise(cfg: Config, source: Mapping[str, Any], meta: Mapping[str, Any]) 
     kept = {
         'network': f'backbone={backbone}',  # style, strides and dilations are in no tensor
         **{key: plain(meta[key]) for key in _KEPT if key in meta},
-        'config': config_name(cfg),
+        'config': config_name(cfg.filename),
         'eca_mm_version': __version__,
         'torch_version': str(torch.__version__),
     }
@@ -133,7 +134,7 @@ def _entry(
     return {
         'Name': Path(cfg.filename).stem,
         'In Collection': 'ECA-Net',
-        'Config': config_name(cfg),
+        'Config': config_name(cfg.filename),
         'Metadata': {key: value for key, value in facts.items() if value is not None},
         **({'Results': results} if results else {}),
         'Weights': weights,
@@ -155,7 +156,7 @@ def _results(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
         metrics = {name: float(value) for name, value in measured['metrics'].items()}
         images, of = int(measured['images']), Path(str(measured['checkpoint'])).name
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
+        raise UserError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
     if of != checkpoint.name:
         return [], f'no results: {file} has those of {of}'
     if file.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns:

@@ -9,9 +9,11 @@ from typing import Any
 
 from eca_mm.analysis.coco import score
 from eca_mm.checkpoints import latest_checkpoint
-from eca_mm.paper.benchmarks import BENCHMARKS, Benchmark, benchmark_of
-from eca_mm.paper.cells import CONFIGS, Measurement, max_epochs
+from eca_mm.engine.metrics import BENCHMARKS, Benchmark
+from eca_mm.errors import MissingFileError, UserError
+from eca_mm.paper.cells import Measurement, max_epochs
 from eca_mm.paper.tables import TABLES, Table
+from eca_mm.paths import CONFIGS
 
 Place = tuple[str, str, str]  # table, row, column
 Evaluate = Callable[[Path, Path, Path], object]  # config, checkpoint and work directory -> metrics.json in the latter
@@ -39,7 +41,7 @@ def work_dir_measurements(
         FileNotFoundError: If ``work_dirs`` is not a folder.
     """
     if not work_dirs.is_dir():
-        raise FileNotFoundError(f'no folder of work directories: {work_dirs}')
+        raise MissingFileError(f'no folder of work directories: {work_dirs}')
     found: dict[Place, Measurement] = {}
     problems = []
     for config in dict.fromkeys(row.config for table in tables for row in table.rows):
@@ -66,7 +68,7 @@ def _metrics(config: str, folder: Path, evaluate: Evaluate | None) -> str | None
     if evaluate is None or not any(folder.glob('epoch_*.pth')):
         return None
     if checkpoint is None:
-        raise ValueError(f'no checkpoint in {folder} is complete')
+        raise UserError(f'no checkpoint in {folder} is complete')
     evaluate(CONFIGS / f'{config}.py', checkpoint, folder)
     return 'measured now'
 
@@ -76,24 +78,24 @@ def _read(tables: Iterable[Table], config: str, tested: str, file: Path, when: s
         result = json.loads(file.read_text())
         metrics, images = {name: float(value) for name, value in result['metrics'].items()}, int(result['images'])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
+        raise UserError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
     if Path(str(result.get('config', tested))).stem != Path(tested).name:
-        raise ValueError(f'{file} is of {result["config"]}, not of {tested}')
+        raise UserError(f'{file} is of {result["config"]}, not of {tested}')
     checkpoint = Path(str(result['checkpoint'])).name if 'checkpoint' in result else 'unknown weights'
     notes = _provenance(result, checkpoint, tested)
     source = f'{when} ({Path(*file.parts[-3:])}, {checkpoint})'
     found = {}
     for table in (t for t in tables if config in (row.config for row in t.rows)):
-        benchmark = benchmark_of(table.name)
+        benchmark = BENCHMARKS[table.benchmark]
         for metric in (m for m in benchmark.metrics if m.column in table.columns):
             value = metrics.get(metric.name, -1) * benchmark.percent
             if value == -benchmark.percent:  # absent, or COCO's -1, where there is nothing to detect
                 continue
             if not 0 <= value <= 100:  # NaN too
-                raise ValueError(f'{file}: {metric.name} is {metrics[metric.name]}, which is no accuracy')
+                raise UserError(f'{file}: {metric.name} is {metrics[metric.name]}, which is no accuracy')
             found[table.name, config, metric.column] = _measurement(benchmark, value, images, source, notes)
     if not {m.name for b in BENCHMARKS.values() for m in b.metrics} & metrics.keys():
-        raise ValueError(f'{file} has none of the metrics of the tables: nothing was evaluated, or nothing detected')
+        raise UserError(f'{file} has none of the metrics of the tables: nothing was evaluated, or nothing detected')
     return found
 
 
@@ -151,13 +153,13 @@ def prediction_measurements(
             row, file = _assignment(text)
             kind, numbers = score(file, ann_file, backend)
             benchmark = BENCHMARKS[kind]
-            table = TABLES[benchmark.tables[0]]
+            table = next(t for t in TABLES.values() if t.benchmark == kind)
             if row not in (r.config for r in table.rows):
-                raise ValueError(f'{file} holds masks, and {row} is not a row of {table.name}')
+                raise UserError(f'{file} holds masks, and {row} is not a row of {table.name}')
             if table not in tables:
-                raise ValueError(f'{file} is for {table.name}, which is not asked for')
+                raise UserError(f'{file} is for {table.name}, which is not asked for')
             if numbers['AP'] < 0:
-                raise ValueError(f'{ann_file} has nothing to detect')
+                raise UserError(f'{ann_file} has nothing to detect')
             images = len(json.loads(Path(ann_file).read_bytes())['images'])
             for column in (m.column for m in benchmark.metrics if numbers[m.column] >= 0):
                 value = numbers[column] * benchmark.percent
@@ -170,9 +172,9 @@ def prediction_measurements(
 def _assignment(text: str) -> tuple[str, str]:
     row, equals, file = text.partition('=')
     if not equals:
-        raise ValueError('needs ROW=FILE')
+        raise UserError('needs ROW=FILE')
     rows = [r.config for r in TABLES['table4'].rows]
     if row not in rows:
         near: Any = difflib.get_close_matches(row, rows, n=1)
-        raise ValueError(f'no row {row!r} in Table 4' + (f'; did you mean {near[0]!r}?' if near else f': {rows}'))
+        raise UserError(f'no row {row!r} in Table 4' + (f'; did you mean {near[0]!r}?' if near else f': {rows}'))
     return row, file

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from eca_mm.engine import load_config
-from eca_mm.paper.benchmarks import BENCHMARKS
+from eca_mm.engine.metrics import BENCHMARKS
 from eca_mm.paper.tables import Row, Table
+from eca_mm.paths import CONFIGS
 
 Status = Literal['match', 'differ', 'measured', 'not comparable', 'not measured']
 
-CONFIGS = Path(__file__).parents[1] / '.mim/configs'
 COMPLEXITY = ('Param.', 'FLOPs', 'GFLOPs')
 ACCURACY = tuple(dict.fromkeys(metric.column for b in BENCHMARKS.values() for metric in b.metrics))  # in percent
 SPEED = ('Training', 'Inference')  # images per second, compared as ratios to the first row of the group

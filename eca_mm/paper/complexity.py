@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from eca_mm.analysis.complexity import MMCV, THOP, THOP_MOBILENET, Count, count_modules, count_operators, parameters
-from eca_mm.analysis.models import build_row
-from eca_mm.paper.cells import CONFIGS, Measurement
+from eca_mm.paper.benchmark_models import build_row
+from eca_mm.paper.cells import Measurement
 from eca_mm.paper.tables import Row, Table
+from eca_mm.paths import CONFIGS
 
 # Weights of one attention layer with C channels; r = 16 and k = 3 in Table 1.
 FORMULAS: dict[str, Callable[[int], int]] = {

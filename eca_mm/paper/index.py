@@ -8,13 +8,14 @@ import yaml
 from mmengine.config import Config
 
 from eca_mm.engine import load_config
+from eca_mm.engine.metrics import BENCHMARKS
+from eca_mm.errors import MissingFileError, UserError
 from eca_mm.paper.accuracy import AUTHORS
-from eca_mm.paper.benchmarks import benchmark_of
-from eca_mm.paper.cells import COMPLEXITY, CONFIGS, Cell
+from eca_mm.paper.cells import COMPLEXITY, Cell
 from eca_mm.paper.complexity import HONEST
 from eca_mm.paper.tables import TABLES, Row
+from eca_mm.paths import CONFIGS, REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 INDEX = 'eca_mm/.mim/model-index.yml'
 MARKS = ('<!-- results: written by tools/reproduce.py all --write-index -->', '<!-- end of results -->')
 _HEADER = '# Written by `tools/reproduce.py all --write-index`. FLOPs are multiply-adds, as usual in OpenMMLab.\n'
@@ -44,9 +45,9 @@ def index_files(cells: Sequence[Cell]) -> dict[Path, str]:
     """
     readme = REPOSITORY / 'README.md'
     if {c.table for c in cells} != set(TABLES) or not any(c.column in HONEST for c in cells):
-        raise ValueError('the index needs all tables with their complexity: tools/reproduce.py all, without --only')
+        raise UserError('the index needs all tables with their complexity: tools/reproduce.py all, without --only')
     if not readme.is_file():
-        raise FileNotFoundError(f'the index is written in a checkout of the repository, and {readme} does not exist')
+        raise MissingFileError(f'the index is written in a checkout of the repository, and {readme} does not exist')
     classifiers = [row for row in TABLES['table2'].rows if _exists(row)]
     files = {
         'configs/metafile.yml': TABLES['table4'].rows,
@@ -97,13 +98,13 @@ def _model(row: Row, cells: Sequence[Cell]) -> dict[str, Any]:
 def _indexed(table: str, cells: Iterable[Cell]) -> dict[str, Cell]:
     """The accuracies of one row in a table, by their names in the index."""
     of_table = {c.column: c for c in cells if c.table == table}
-    metrics = (m for m in benchmark_of(table).metrics if m.index is not None and m.column in of_table)
+    metrics = (m for m in BENCHMARKS[TABLES[table].benchmark].metrics if m.index is not None and m.column in of_table)
     return {str(m.index): of_table[m.column] for m in metrics}
 
 
 def _results(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
     for table in _TABLES:
-        benchmark = benchmark_of(table)
+        benchmark = BENCHMARKS[TABLES[table].benchmark]
         metrics = {name: c.raw for name, c in _indexed(table, cells).items() if _is_ours(c)}
         if metrics:
             yield {'Task': benchmark.task, 'Dataset': benchmark.dataset, 'Metrics': metrics}
@@ -114,7 +115,7 @@ def _readme(text: str, cells: Sequence[Cell], rows: Sequence[Row]) -> str:
     before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise ValueError(f'README.md needs {start!r} and {end!r} around its table')
+        raise UserError(f'README.md needs {start!r} and {end!r} around its table')
     lines = [
         line
         for table, tables in (('table4', ('table4', 'table5')), ('table2', ('table2',)))
@@ -124,7 +125,9 @@ def _readme(text: str, cells: Sequence[Cell], rows: Sequence[Row]) -> str:
 
 
 def _results_table(rows: Sequence[Row], tables: tuple[str, ...], cells: Sequence[Cell]) -> Iterator[str]:
-    metrics = [(table, m.column, m.index) for table in tables for m in benchmark_of(table).metrics if m.index]
+    metrics = [
+        (table, m.column, m.index) for table in tables for m in BENCHMARKS[TABLES[table].benchmark].metrics if m.index
+    ]
     counts = [column for column in COMPLEXITY if column in TABLES[tables[0]].columns]
     names = ('config', 'parameters', 'GMACs', *counts, *(name for _, _, name in metrics))
     yield from ('', f'| {" | ".join(names)} |', f'|---|{"--:|" * (len(names) - 1)}')

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 
+from eca_mm.errors import UserError
 from eca_mm.paper.accuracy import Evaluate, prediction_measurements, work_dir_measurements
 from eca_mm.paper.cells import ACCURACY, COMPLEXITY, SPEED, Cell, Measurement, compare
 from eca_mm.paper.complexity import EXPLAINED, HONEST, complexity_measurements
 from eca_mm.paper.speed import speed_measurements
 from eca_mm.paper.tables import TABLES, Table
+from eca_mm.paths import REPOSITORY
 
 ONLY = {'complexity': (*COMPLEXITY, *HONEST), 'accuracy': ACCURACY, 'speed': SPEED}
 MEASURED = (
@@ -51,7 +53,7 @@ def select_tables(names: Iterable[str]) -> list[Table]:
     for name in sorted(names - {'all', *TABLES}):
         near = difflib.get_close_matches(name, TABLES, n=1)
         hint = f'; did you mean {near[0]!r}?' if near else ''
-        raise ValueError(f'no table {name!r}: there are {", ".join(TABLES)} and all{hint}')
+        raise UserError(f'no table {name!r}: there are {", ".join(TABLES)} and all{hint}')
     return [t for name, t in TABLES.items() if name in names or 'all' in names]
 
 
@@ -84,7 +86,7 @@ def reproduce(
     """
     _check_options(only, work_dirs, evaluate, predictions, ann_file, speed)
     if not 0 <= tolerance <= 100:
-        raise ValueError(f'tolerance must be a number of points from 0 to 100, got {tolerance}')
+        raise UserError(f'tolerance must be a number of points from 0 to 100, got {tolerance}')
     measurements: dict[tuple[str, str, str], Measurement] = {}
     problems: list[str] = []
     if only in (None, 'complexity'):
@@ -124,15 +126,15 @@ def _check_options(
     speed: Sequence[Path] | None,
 ) -> None:
     if predictions and ann_file is None:
-        raise ValueError('--predictions needs --ann-file, the annotations of the images')
+        raise UserError('--predictions needs --ann-file, the annotations of the images')
     if ann_file is not None and not predictions:
-        raise ValueError('--ann-file is for --predictions, and there are none')
+        raise UserError('--ann-file is for --predictions, and there are none')
     if evaluate is not None and work_dirs is None:
-        raise ValueError('--run needs --work-dirs, the folder with the checkpoints')
+        raise UserError('--run needs --work-dirs, the folder with the checkpoints')
     if only in ('complexity', 'speed') and (work_dirs is not None or predictions):
-        raise ValueError(f'--only {only} leaves out the accuracies that --work-dirs and --predictions give')
+        raise UserError(f'--only {only} leaves out the accuracies that --work-dirs and --predictions give')
     if only in ('complexity', 'accuracy') and speed is not None:
-        raise ValueError(f'--only {only} leaves out the speeds that --speed gives')
+        raise UserError(f'--only {only} leaves out the speeds that --speed gives')
 
 
 def environment() -> dict[str, str]:
@@ -158,12 +160,11 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str:
-    repository = Path(__file__).parents[2]
-    if not (repository / '.git').exists():
+    if not (REPOSITORY / '.git').exists():
         return 'not a checkout'
     command = ['git', 'describe', '--always', '--dirty']
     try:
-        run = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+        run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     except OSError:  # no git
         return 'unknown'
     return run.stdout.strip() or 'unknown'

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from eca_mm.errors import MissingFileError, UserError
 from eca_mm.paper.cells import Measurement, number
 from eca_mm.paper.tables import TABLES
 
@@ -44,19 +45,19 @@ def speed_measurements(files: Sequence[Path]) -> dict[tuple[str, str, str], Meas
 def _read(file: Path) -> tuple[dict[str, str], list[tuple[str, str, float]]]:
     """The header, and model, mode and ratio of every line."""
     if not file.is_file():
-        raise FileNotFoundError(f'benchmark not found: {file}; tools/benchmark.py writes such files')
+        raise MissingFileError(f'benchmark not found: {file}; tools/benchmark.py writes such files')
     text = file.read_text(errors='replace').splitlines()
     header = dict(line[2:].split(': ', 1) for line in text if line.startswith('# ') and ': ' in line)
     reader = csv.DictReader(line for line in text if not line.startswith('#'))
     missing = [name for name in HEADER if name not in header]
     missing += [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
-        raise ValueError(f'{file} is not a file of tools/benchmark.py: it has no {", ".join(missing)}')
+        raise UserError(f'{file} is not a file of tools/benchmark.py: it has no {", ".join(missing)}')
     lines = []
     for line in reader:
         ratio = number(line['ratio'])
         if line['mode'] not in MODES or not ratio or ratio < 0:
-            raise ValueError(
+            raise UserError(
                 f'{file}: {line["model"]} has mode {line["mode"]!r} and ratio {line["ratio"]!r}: measure again'
             )
         lines.append((line['model'], line['mode'], ratio))

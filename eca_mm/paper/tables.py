@@ -30,6 +30,7 @@ class Table:
         title: What it shows.
         columns: Names of the columns, the paper's.
         rows: The lines in the paper's order.
+        benchmark: What its accuracies are of, a key of :data:`eca_mm.engine.metrics.BENCHMARKS`.
         remark: What a reader must know about it.
     """
 
@@ -37,6 +38,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    benchmark: str
     remark: str = ''
 
     def row(self, config: str) -> Row:
@@ -57,9 +59,9 @@ def _rows(columns: tuple[str, ...], text: str) -> Iterator[Row]:
         yield Row(config, method.replace('_', ' '), group, printed)
 
 
-def _table(name: str, title: str, columns: str, text: str, remark: str = '') -> Table:
+def _table(name: str, title: str, columns: str, text: str, benchmark: str, remark: str = '') -> Table:
     names = tuple(columns.split())
-    return Table(name, title, names, tuple(_rows(names, text)), remark)
+    return Table(name, title, names, tuple(_rows(names, text)), benchmark, remark)
 
 
 TABLES = {
@@ -82,6 +84,7 @@ TABLES = {
             imagenet/eca_ns_resnet50    ECA-NS    k*C       77.35  93.61
             imagenet/eca_k3_resnet50    ECA       k         77.43  93.65
             """,
+            'class',
             'Param. is that of one attention module with C channels; r = 16, k = 3. Vanilla is 75.20 / 92.52 in Table 2.',
         ),
         _table(
@@ -112,6 +115,7 @@ TABLES = {
             imagenet/se_mobilenet_v2    SENet        3.40M   320.1M  671   2000  72.42  90.67
             imagenet/eca_mobilenet_v2   ECA-Net      3.34M   319.9M  676   2010  72.56  90.81
             """,
+            'class',
             "Training and Inference are images per second on the authors' RTX 2080Ti, compared as ratios to the plain network.",
         ),
         _table(
@@ -128,6 +132,7 @@ TABLES = {
             imagenet/eca_resnet50       ECA-Net50     93.68
             imagenet/eca_resnet101      ECA-Net101    94.34
             """,
+            'class',
             'Only the last column is legible in the text of the paper that we have.',
         ),
         _table(
@@ -152,6 +157,7 @@ TABLES = {
             mask_rcnn_se_r101_fpn_1x     +_SE_block  67.89M  351.84  40.7  62.5  44.3  23.9  45.2  52.8
             mask_rcnn_eca_r101_fpn_1x    +_ECA       63.17M  351.83  41.3  63.1  44.8  25.1  45.8  52.9
             """,
+            'bbox',
             'Param. are the trained ones. They and GFLOPs are counted with the heads of MMDetection 1.x, as the paper has them: '
             '81 classes, with a box regressor and a mask for the background.',
         ),
@@ -169,6 +175,7 @@ TABLES = {
             mask_rcnn_se_r101_fpn_1x     +_SE_block  36.8  59.3  39.2  17.2  40.3  53.6
             mask_rcnn_eca_r101_fpn_1x    +_ECA       37.4  59.9  39.8  18.1  41.1  54.1
             """,
+            'segm',
         ),
         _table(
             'figure4',
@@ -190,6 +197,7 @@ TABLES = {
             imagenet/eca_k9_resnet101  ECA_k=9       -
             imagenet/eca_resnet101     ECA_adaptive  78.65
             """,
+            'class',
             'The figure prints no numbers: those here stand in Tables 1 and 2. The text says that of the fixed sizes k = 9 is '
             'best for ResNet-50 and k = 5 for ResNet-101.',
         ),

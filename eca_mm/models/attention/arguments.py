@@ -4,6 +4,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from eca_mm.errors import UserError
+
 
 def positive_int(
     name: str, value: Any, kind: str = 'a positive integer', fits: Callable[[int], bool] = lambda n: True
@@ -24,7 +26,7 @@ def positive_int(
     except TypeError:
         number = 0
     if isinstance(value, bool) or number < 1 or not fits(number):
-        raise ValueError(f'{name} must be {kind}, got {value!r}')
+        raise UserError(f'{name} must be {kind}, got {value!r}')
     return number
 
 

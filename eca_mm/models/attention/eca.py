@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from eca_mm.errors import UserError
 from eca_mm.models.attention.arguments import positive_int
 from eca_mm.models.attention.pooling import rescale, squeeze
 
@@ -31,7 +32,7 @@ def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
     """
     channels = positive_int('channels', channels)
     if not gamma > 0:
-        raise ValueError(f'gamma must be positive, got {gamma!r}')
+        raise UserError(f'gamma must be positive, got {gamma!r}')
     t = int(abs((math.log2(channels) + b) / gamma))
     return t if t % 2 else t + 1
 

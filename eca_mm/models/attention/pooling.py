@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
+from eca_mm.errors import UserError
+
 
 @torch.fx.wrap  # a leaf for torch.fx, which cannot follow the condition: a traced layer checks its input too
 def _features(x: Tensor) -> Tensor:
     if x.ndim != 4:
-        raise ValueError(f'channel attention needs features of shape (N, C, H, W), got {list(x.shape)}')
+        raise UserError(f'channel attention needs features of shape (N, C, H, W), got {list(x.shape)}')
     return x
 
 

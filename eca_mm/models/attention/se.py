@@ -3,6 +3,7 @@
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from eca_mm.errors import UserError
 from eca_mm.models.attention.arguments import divisor, positive_int
 from eca_mm.models.attention.pooling import rescale, squeeze
 
@@ -81,7 +82,7 @@ class SEGCLayer(nn.Module):
     def __init__(self, in_channels: int, groups: int | None = None, group_width: int | None = None) -> None:
         super().__init__()
         if (groups is None) == (group_width is None):
-            raise ValueError(f'give either groups or group_width, got {groups!r} and {group_width!r}')
+            raise UserError(f'give either groups or group_width, got {groups!r} and {group_width!r}')
         in_channels = positive_int('in_channels', in_channels)
         if groups is None:
             groups = in_channels // divisor('group_width', group_width, in_channels)

@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from eca_mm.checkpoints import load_backbone
+from eca_mm.errors import UserError
 
 Attention = dict[str, Any] | None
 
@@ -42,7 +43,7 @@ def build_attention(cfg: dict[str, Any], in_channels: int) -> tuple[str, nn.Modu
         ValueError: If ``cfg`` is not a config, or its type is not registered, with the nearest name that is.
     """
     if not isinstance(cfg, dict) or 'type' not in cfg:
-        raise ValueError(f"attention must be a config such as dict(type='ECALayer'), got {cfg!r}")
+        raise UserError(f"attention must be a config such as dict(type='ECALayer'), got {cfg!r}")
     if isinstance(cfg['type'], str):
         _check_registered(cfg['type'])
     return build_plugin_layer(cfg, in_channels=in_channels)
@@ -55,7 +56,7 @@ def _check_registered(name: str) -> None:
         scope, dot, bare = name.rpartition('.')
         near = difflib.get_close_matches(bare, {*registry.module_dict, *MODELS.module_dict}, n=1)
     hint = f'did you mean {scope + dot + near[0]!r}?' if near else 'is the module that registers it imported?'
-    raise ValueError(f'attention: no layer {name!r} is registered; {hint}')
+    raise UserError(f'attention: no layer {name!r} is registered; {hint}')
 
 
 def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
@@ -67,5 +68,5 @@ def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         return [value] * num_stages
     if len(value) != num_stages:
-        raise ValueError(f'{name} needs one entry per stage, {num_stages}, got {len(value)}: {value!r}')
+        raise UserError(f'{name} needs one entry per stage, {num_stages}, got {len(value)}: {value!r}')
     return list(value)

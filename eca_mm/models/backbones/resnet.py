@@ -8,6 +8,7 @@ from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck, ResLayer,
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from eca_mm.errors import UserError
 from eca_mm.models.backbones.common import Attention, StrictBackbone, build_attention, per_stage
 
 
@@ -87,7 +88,7 @@ class AttentionResNet(StrictBackbone, ResNet):
 
     def __init__(self, depth: int, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
         if depth not in self.arch_settings:
-            raise ValueError(f'depth must be one of {sorted(self.arch_settings)}, got {depth!r}')
+            raise UserError(f'depth must be one of {sorted(self.arch_settings)}, got {depth!r}')
         _check_stages(**kwargs)
         self._stage_attention = per_stage('attention', attention, kwargs.get('num_stages', 4))
         super().__init__(depth, **kwargs)
@@ -127,10 +128,10 @@ def _check_stages(
 ) -> None:
     """ValueError for what mmpretrain, with these defaults, asserts without a word."""
     if num_stages not in range(1, 5):
-        raise ValueError(f'num_stages must be 1 to 4, got {num_stages!r}')
+        raise UserError(f'num_stages must be 1 to 4, got {num_stages!r}')
     per_stage('strides', strides, num_stages)
     per_stage('dilations', dilations, num_stages)
     if not out_indices or any(i not in range(num_stages) for i in out_indices):
-        raise ValueError(f'out_indices must be stages from 0 to {num_stages - 1}, got {out_indices!r}')
+        raise UserError(f'out_indices must be stages from 0 to {num_stages - 1}, got {out_indices!r}')
     if frozen_stages not in range(-1, num_stages + 1):
-        raise ValueError(f'frozen_stages must be -1 (none), 0 (the stem) or 1 to {num_stages}, got {frozen_stages!r}')
+        raise UserError(f'frozen_stages must be -1 (none), 0 (the stem) or 1 to {num_stages}, got {frozen_stages!r}')

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from eca_mm.checkpoints.writing import AtomicBackend
+from eca_mm.output import write_atomically
 from eca_mm.paper.cells import Cell
 from eca_mm.paper.report.html import render_html
 from eca_mm.paper.report.text import render_csv, render_json, render_markdown, render_text
@@ -37,8 +37,4 @@ def write_file(file: Path, text: str) -> Path:
     Raises:
         OSError: If that cannot be done.
     """
-    try:
-        AtomicBackend().put(f'{text}\n'.encode(), file)
-    except OSError as error:
-        raise OSError(f'cannot write {file}: {error.strerror}; name another place') from None
-    return file
+    return write_atomically(file, f'{text}\n')

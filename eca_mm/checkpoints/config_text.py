@@ -1,0 +1,70 @@
+"""The backbone in the text of a config. It comes with the checkpoint, so it is parsed and never run."""
+
+import ast
+import re
+from typing import Any
+
+from eca_mm.errors import UserError
+
+
+def backbone_config(text: str) -> dict[str, Any]:
+    """The arguments of the backbone in the text of a config, those that are stated as literals.
+
+    MMDetection 1.x joins the files that a config inherits from, each below a line with its path; the later one counts.
+
+    Args:
+        text: Python that assigns ``model``, or ``backbone`` as in the line that a conversion prints.
+
+    Returns:
+        Nothing if there is no backbone in the text.
+
+    Raises:
+        ValueError: If it is not Python.
+
+    >>> backbone_config('model = dict(backbone=dict(depth=50, style="caffe", norm_cfg=norm_cfg))')
+    {'depth': 50, 'style': 'caffe'}
+    """
+    try:
+        tree = ast.parse(re.sub(r'^[^\'"()=#\n]+\.py$', '', text, flags=re.MULTILINE))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError('the config among its metadata is not Python') from error
+    result: dict[str, Any] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            for backbone in _backbones(statement.targets[0].id, statement.value):
+                result |= _literal(backbone)
+    return result
+
+
+def _backbones(name: str, value: ast.expr) -> list[ast.expr]:
+    """The dictionaries that are called backbone: the assigned one, or any in a model, which may be nested."""
+    if name == 'backbone':
+        return [value] if _entries(value) else []
+    if name != 'model':
+        return []
+    return [
+        item for node in ast.walk(value) for key, item in _entries(node).items() if key == 'backbone' and _entries(item)
+    ]
+
+
+def _entries(node: ast.AST) -> dict[str, ast.expr]:
+    """The entries of ``dict(...)`` or ``{...}``; of anything else none."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+    return {}
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal, also with ``dict(...)``, without the entries that are none; a tuple for a list."""
+    if entries := _entries(node):
+        values = {key: _literal(value) for key, value in entries.items()}
+        return {key: value for key, value in values.items() if value is not ...}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return tuple(_literal(item) for item in node.elts)
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return ...

@@ -1,0 +1,173 @@
+"""What other libraries call the weights of our networks: tables of keys, and which file is of which library.
+
+The names in the middle are those of our classifiers, ``backbone.*`` and ``head.fc.*``. No key tells where a block has its
+stride, how a convolution is dilated, nor of layers without weights: anti-aliasing, activations, SE-Var1.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from eca_mm.checkpoints.conversion import Conversion
+from eca_mm.checkpoints.weights import plain
+from eca_mm.errors import UserError
+
+# (theirs, ours): the beginnings of two keys, or, where the first has a leading dot, parts of them. The first that fits
+# counts, and in the other direction the pairs are turned round.
+Pairs = tuple[tuple[str, str], ...]
+
+TIMM_STEM: Pairs = (
+    ('conv1.0.', 'stem.0.conv.'),
+    ('conv1.1.', 'stem.0.bn.'),
+    ('conv1.3.', 'stem.1.conv.'),
+    ('conv1.4.', 'stem.1.bn.'),
+    ('conv1.6.', 'stem.2.conv.'),
+    ('bn1.', 'stem.2.bn.'),
+)
+MMDET_STEM: Pairs = tuple(
+    (f'stem.{3 * i + j}.', f'stem.{i}.{part}.') for i in range(3) for j, part in enumerate(('conv', 'bn'))
+)
+# timm and mmdet have a pool in front of the first stage's shortcut too, where it does nothing.
+POOLED_SHORTCUT: Pairs = (
+    ('layer1.0.downsample.1.', 'layer1.0.downsample.0.'),
+    ('layer1.0.downsample.2.', 'layer1.0.downsample.1.'),
+)
+MMPRETRAIN_SE: Pairs = (('.se_layer.conv1.conv.', '.se.fc1.'), ('.se_layer.conv2.conv.', '.se.fc2.'))
+TIMM_ECA: Pairs = (('.se.conv.', '.eca.conv.'),)
+MOBILENET_BLOCKS = (1, 2, 3, 4, 3, 3, 1)
+
+
+def _mobilenet() -> Pairs:
+    """torchvision counts all blocks through, and has no module around a block's last convolution and norm."""
+    pairs = [
+        (f'features.{n}.{i}.', f'{name}.{part}.') for n, name in ((0, 'conv1'), (18, 'conv2')) for i, part in _CONV_BN
+    ]
+    blocks = [f'layer{stage}.{i}' for stage, count in enumerate(MOBILENET_BLOCKS, 1) for i in range(count)]
+    for n, block in enumerate(blocks, 1):
+        theirs, ours, last = f'features.{n}.conv', f'{block}.conv', min(n, 2)  # the first block does not expand
+        pairs += [(f'{theirs}.{m}.{i}.', f'{ours}.{m}.{part}.') for m in range(last) for i, part in _CONV_BN]
+        pairs += [(f'{theirs}.{last + i}.', f'{ours}.{last}.{part}.') for i, part in _CONV_BN]
+        pairs.append((f'{theirs}.{last + 2}.', f'{ours}.eca.'))  # the authors'
+    return tuple(pairs)
+
+
+_CONV_BN = ((0, 'conv'), (1, 'bn'))
+MOBILENET = _mobilenet()
+
+# A pattern of keys that only the other library has, and the pairs to apply when there is one.
+VARIANTS: tuple[tuple[str, Pairs], ...] = (
+    (r'conv1\.6\.weight', TIMM_STEM),
+    (r'stem\.6\.weight', MMDET_STEM),
+    (r'layer1\.0\.downsample\.2\.weight', POOLED_SHORTCUT),
+    (r'.+\.se_layer\..+', MMPRETRAIN_SE),
+    (r'features\.0\.0\.weight', MOBILENET),
+)
+
+
+class Layout(NamedTuple):
+    """One way to name all the weights of a network: each of `signs` must fit a key; the rest are beginnings of keys."""
+
+    source: str
+    signs: tuple[str, ...]
+    backbone: str = ''
+    classifier: str = ''
+    dropped: tuple[str, ...] = ()
+
+
+DETECTOR = (
+    'neck.',
+    'rpn_head.',
+    'roi_head.',
+    'bbox_head.',
+    'mask_head.',
+    'panoptic_head.',
+    'decode_head.',
+    'auxiliary_head.',
+)
+_OURS = r'backbone\.layer\d\.\d+\.conv.+'
+_RESNET = r'layer\d\.\d+\.conv\d\.weight'
+LAYOUTS = (
+    Layout('mmdet', (_OURS, f'({"|".join(DETECTOR)}).+'), 'backbone.', dropped=DETECTOR),
+    Layout('mmpretrain', (_OURS,), 'backbone.', 'head.fc.'),
+    Layout('authors', (_RESNET, r'fc\..+', r'layer\d\.\d+\.eca\..+'), classifier='fc.'),
+    Layout('authors', (r'features\.\d+\.conv\.[34]\.conv\.weight',), classifier='classifier.1.'),
+    Layout('timm', (_RESNET, r'layer\d\.\d+\.se\.(conv|fc1)\.weight', r'fc\..+'), classifier='fc.'),
+    Layout('timm', (_RESNET, r'conv1\.6\.weight|layer1\.0\.downsample\.2\.weight'), classifier='fc.'),
+    Layout('torchvision', (_RESNET, r'fc\..+'), classifier='fc.'),
+    Layout('torchvision', (r'features\.\d+\.conv\.0\.0\.weight',), classifier='classifier.1.'),
+    Layout('backbone', (_RESNET,)),
+    Layout('backbone', (r'layer\d\.\d+\.conv\.\d\.conv\.weight',)),
+    Layout('timm', (_RESNET,), classifier='fc.'),  # if told so: a plain network of timm has torchvision's keys
+)
+
+
+def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
+    """Recognises whose weights these are, by their keys alone.
+
+    Args:
+        keys: The keys of a state dict.
+        source: Take it for one of this source, as plain ResNets of torchvision and timm have the same keys.
+
+    Raises:
+        ValueError: If the keys are of no network that this package has, or not of that source.
+    """
+    names = [plain(key) for key in keys]
+    for layout in LAYOUTS:
+        signs = layout.signs if source in (None, layout.source) else ()
+        if signs and all(any(re.fullmatch(sign, name) for name in names) for sign in signs):
+            return layout
+    known = source or ', '.join(dict.fromkeys(layout.source for layout in LAYOUTS))
+    raise UserError(
+        f'these are not the weights of a ResNet or MobileNetV2 as {known} name{"s" * bool(source)} them: '
+        f'{len(names)} keys, {", ".join(names[:3])}, ...'
+    )
+
+
+def to_ours(tensors: Mapping[str, Tensor], layout: Layout) -> Conversion:
+    """Gives weights the names that they have in our classifiers.
+
+    A key without a rule keeps its name, below ``backbone.`` where all is backbone: whether it has a place is for the
+    comparison with a model to say.
+
+    Raises:
+        ValueError: If two keys become one.
+    """
+    names = {key: plain(key) for key in tensors}
+    inner = [name.removeprefix(layout.backbone) for name in names.values()]
+    pairs = tuple(pair for sign, group in VARIANTS if any(re.fullmatch(sign, name) for name in inner) for pair in group)
+    result = Conversion()
+    for key, name in names.items():
+        tensor = tensors[key]
+        if layout.classifier and name.startswith(layout.classifier):
+            name = f'head.fc.{name.removeprefix(layout.classifier)}'
+        elif name.startswith(layout.dropped):
+            result.drop(key, 'belongs to the detector, not to its backbone')
+            continue
+        elif name.startswith(layout.backbone):
+            name, tensor = _attention(f'backbone.{rename(name.removeprefix(layout.backbone), pairs)}', tensor)
+        result.place(key, name, tensor)
+    return result
+
+
+def rename(name: str, pairs: Pairs) -> str:
+    """The name with the first pair applied that fits it.
+
+    >>> rename('layer1.0.se.conv.weight', TIMM_ECA)
+    'layer1.0.eca.conv.weight'
+    >>> rename('layer1.0.bn1.weight', TIMM_STEM)
+    'layer1.0.bn1.weight'
+    """
+    for old, new in pairs:
+        if name.startswith(old) or (old.startswith('.') and old in name):
+            return name.replace(old, new, 1)
+    return name
+
+
+def _attention(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    if '.se.conv.' in name and tensor.shape[:2] == (1, 1):  # timm's ECA; our SE-GC has C rows under this name
+        name = rename(name, TIMM_ECA)
+    if '.se.fc' in name and tensor.ndim == 4:  # timm's and mmpretrain's SE has 1x1 convolutions for our linear layers
+        tensor = tensor.flatten(1)
+    return name, tensor

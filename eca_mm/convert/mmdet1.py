@@ -1,0 +1,115 @@
+"""Faster R-CNN, Mask R-CNN and RetinaNet from MMDetection 1.x to mmdet 3.
+
+1.x had the background as class 0 of K + 1; now it is class K, and what is predicted per class is so for the K others alone:
+
+    bbox_head.fc_cls        K + 1 rows       the first row becomes the last
+    bbox_head.fc_reg        4 (K + 1) rows   the first four are dropped
+    mask_head.conv_logits   K + 1 rows       the first is dropped
+
+The heads of the second stage moved into ``roi_head``. RPN and RetinaNet, whose sigmoids need no background, are the same
+in both, but for the names of RetinaNet's convolutions up to 0.5.3.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
+
+from eca_mm.checkpoints.conversion import Conversion
+from eca_mm.checkpoints.weights import plain
+
+# What each detector consists of besides its backbone, by the names in 1.x; each layer has a weight and a bias.
+_TWO_STAGES = (
+    *(f'neck.{part}.{i}.conv' for part in ('lateral_convs', 'fpn_convs') for i in range(4)),
+    *(f'rpn_head.rpn_{layer}' for layer in ('conv', 'cls', 'reg')),
+    *(f'bbox_head.{layer}' for layer in ('shared_fcs.0', 'shared_fcs.1', 'fc_cls', 'fc_reg')),
+)
+_MASKS = (*(f'mask_head.convs.{i}.conv' for i in range(4)), 'mask_head.upsample', 'mask_head.conv_logits')
+_RETINA = (
+    *(f'neck.lateral_convs.{i}.conv' for i in range(3)),
+    *(f'neck.fpn_convs.{i}.conv' for i in range(5)),
+    *(f'bbox_head.{branch}_convs.{i}.conv' for branch in ('cls', 'reg') for i in range(4)),
+    *(f'bbox_head.retina_{layer}' for layer in ('cls', 'reg')),
+)
+
+# Layer: its rows for each row of another layer.
+_AGREE = {
+    'rpn_head.rpn_reg': (4, 'rpn_head.rpn_cls'),
+    'bbox_head.fc_reg': (4, 'bbox_head.fc_cls'),
+    'mask_head.conv_logits': (1, 'bbox_head.fc_cls'),
+}
+
+
+def recognises(keys: Collection[str]) -> bool:
+    """Whether the keys are those of a detector of MMDetection 1.x, complete or not.
+
+    RetinaNet's have been the same from 0.5.4 to mmdet 3, so one of mmdet 3 is recognised, too; :func:`upgrade` then
+    changes nothing.
+    """
+    tops = {'.'.join(plain(key).split('.')[:2]) for key in keys}
+    parts = {top.split('.')[0] for top in tops}
+    second_stage = 'rpn_head' in parts and bool({'bbox_head', 'mask_head'} & parts)
+    return second_stage or 'bbox_head.retina_cls' in tops
+
+
+def upgrade(state: Mapping[str, Tensor]) -> Conversion:
+    """Renames the weights of a detector of MMDetection 1.x, and puts its classes into the order of mmdet 3.
+
+    Args:
+        state: The checkpoint's ``state_dict``, with ``module.`` and the like before its keys or not.
+
+    Returns:
+        The weights for mmdet 3 and what became of each key. Its errors name the layers that are missing, have no place
+        in these detectors (Cascade R-CNN's heads, say), or whose rows do not agree on the number of classes.
+
+    Raises:
+        ValueError: If two keys become one: ``bbox_head.fc_cls.bias`` beside ``module.bbox_head.fc_cls.bias``.
+    """
+    result = Conversion()
+    names = {key: re.sub(r'((?:cls|reg)_convs\.\d)\.(weight|bias)$', r'\1.conv.\2', plain(key)) for key in state}
+    parts = {name.split('.')[0] for name in names.values()}
+    two_stages = 'rpn_head' in parts
+    layers = (*_TWO_STAGES, *(_MASKS if 'mask_head' in parts else ())) if two_stages else _RETINA
+    places = {f'{layer}.{kind}' for layer in layers for kind in ('weight', 'bias')}
+
+    wrong = _wrong_rows({name: state[key] for key, name in names.items()})
+    result.errors += wrong.values()
+    if 'backbone' not in parts:
+        result.errors.append('the detector has no backbone: there is no key that begins with backbone.')
+    result.errors += [f'{name} is missing' for name in sorted(places - set(names.values()))]
+
+    for key, name in names.items():
+        if name.startswith('backbone.') or (name in places and name not in wrong):
+            second_stage = two_stages and name.startswith(('bbox_head.', 'mask_head.'))
+            tensor, change = _reorder(name, state[key])
+            result.place(key, f'roi_head.{name}' if second_stage else name, tensor)
+            if change:
+                result.changes[key] = change
+        elif name not in places:
+            result.errors.append(f'{key} has no place in Faster R-CNN, Mask R-CNN or RetinaNet')
+    return result
+
+
+def _reorder(name: str, tensor: Tensor) -> tuple[Tensor, str]:
+    """From background first to background last, or without it: (rows, ...) to (rows or fewer, ...), and a word on it."""
+    layer = name.rpartition('.')[0]
+    if layer == 'bbox_head.fc_cls':
+        return tensor.roll(-1, dims=0), f'{len(tensor)} rows: background first -> last'
+    times, other = _AGREE.get(layer, (0, ''))
+    if other != 'bbox_head.fc_cls':
+        return tensor, ''
+    return tensor[times:].clone(), f'{len(tensor)} -> {len(tensor) - times} rows: background first -> none'
+
+
+def _wrong_rows(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """A sentence for each weight or bias that has not as many rows as the layer beside it asks for."""
+    wrong = {}
+    for layer, (times, other) in _AGREE.items():
+        for kind in ('weight', 'bias'):
+            name, beside = f'{layer}.{kind}', f'{other}.{kind}'
+            if name in tensors and beside in tensors and len(tensors[name]) != times * len(tensors[beside]):
+                wrong[name] = (
+                    f'{name} is {tuple(tensors[name].shape)}, and {beside}, {tuple(tensors[beside].shape)}, asks for '
+                    f'{times * len(tensors[beside])} rows'
+                )
+    return wrong

@@ -1,0 +1,20 @@
+"""What this package raises on purpose. Its text is one sentence for the user; any other exception is a bug."""
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend: the sentence names the thing, its value and what to do.
+
+    Tools print it as ``error: ...`` and exit with 1; every other exception keeps its traceback.
+    """
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or folder that is needed and is not there."""
+
+
+class ExistingFileError(UserError, FileExistsError):
+    """A file that is there already and may not be written over."""
+
+
+class Interrupted(Exception):
+    """A run was stopped by Ctrl-C; the message says how far it came and how to go on."""

@@ -1,0 +1,280 @@
+"""The benchmark: what it measures, in which order, and what it makes of it. Nothing here depends on a time."""
+
+import re
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from eca_mm.analysis.speed import Line, Report, benchmark, interleave, summarise
+from eca_mm.analysis.workload import BenchmarkModel, Settings, Workload, saved_for_backward
+from eca_mm.engine import Interrupted
+from eca_mm.paper import TABLES, compare
+from eca_mm.paper.benchmark_models import benchmark_models
+from eca_mm.paper.speed import speed_measurements
+
+
+def tiny(width):
+    """A classifier of 8 x 8 pixels."""
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Flatten(), nn.Linear(36 * width, 1000))
+
+
+TINY = [BenchmarkModel('plain', 'plain', lambda: tiny(4)), BenchmarkModel('wide', 'plain', lambda: tiny(8))]
+SHORT = dict(size=8, batch=2, rounds=2, iterations=1)
+
+
+class TestBenchmarkModels:
+    def test_default_is_all_of_table_2_that_has_a_config_and_timm(self):
+        names = [c.name for c in benchmark_models()]
+        assert {f'imagenet/{a}resnet{n}' for a in ('', 'se_', 'eca_') for n in (50, 101, 152)} <= set(names)
+        assert {f'timm/{a}resnet{n}' for a in ('', 'se', 'eca') for n in (50, 101, 152)} <= set(names)
+        assert 'imagenet/a2_resnet50' not in names and not [n for n in names if 'rcnn' in n]
+        assert not [c.name for c in benchmark_models(peers=False) if c.name.startswith('timm/')]
+        detectors = {c.name for c in benchmark_models(detectors=True) if c.detector}
+        assert detectors == {row.config for row in TABLES['table4'].rows}
+
+    def test_a_name_brings_its_plain_network(self):
+        chosen = benchmark_models(
+            ['configs/imagenet/eca_resnet50.py', 'timm/ecaresnet101', 'faster_rcnn_se_r50_fpn_1x']
+        )
+        assert {c.name: c.plain for c in chosen} == {
+            'imagenet/resnet50': 'imagenet/resnet50',
+            'imagenet/eca_resnet50': 'imagenet/resnet50',
+            'faster_rcnn_r50_fpn_1x': 'faster_rcnn_r50_fpn_1x',
+            'faster_rcnn_se_r50_fpn_1x': 'faster_rcnn_r50_fpn_1x',
+            'timm/resnet101': 'timm/resnet101',
+            'timm/ecaresnet101': 'timm/resnet101',
+        }
+
+    def test_without_timm(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, 'timm', None)
+        assert not [c.name for c in benchmark_models() if c.name.startswith('timm/')]
+        with pytest.raises(ValueError, match='timm/resnet50 needs timm'):
+            benchmark_models(['timm/resnet50'])
+
+    @pytest.mark.parametrize(
+        ('name', 'sentence'),
+        [
+            ('imagenet/ecaresnet50', "unknown model 'imagenet/ecaresnet50': did you mean imagenet/eca_resnet50"),
+            ('zzz', "unknown model 'zzz': choose from imagenet/resnet50, "),
+            ('imagenet/a2_resnet50', 'imagenet/a2_resnet50 has no implementation yet'),
+        ],
+    )
+    def test_wrong_name(self, name, sentence):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            benchmark_models([name])
+
+
+@pytest.mark.parametrize(
+    ('settings', 'sentence'),
+    [
+        (dict(batch=0), 'batch must be at least 1, got 0'),
+        (dict(threads=-1), 'threads must be at least 1, got -1'),
+        (dict(rounds=1), 'rounds must be at least 2'),
+        (dict(device='cuda'), 'device cuda needs a GPU'),
+        (dict(batch=1, size=32), 'choose batch 2 or size 64'),
+    ],
+)
+def test_wrong_settings(settings, sentence, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(ValueError, match=sentence):
+        Settings(**settings)
+
+
+def test_file_name_states_the_settings():
+    assert re.fullmatch(r'speed-cpu-float32-contiguous-b8-torch[\d.]+-\d{8}_\d{6}\.csv', Settings().file_name)
+    name = Settings(amp=True, channels_last=True, compile=True, batch=2).file_name
+    assert name.startswith('speed-cpu-amp-bfloat16-channels_last-compile-b2-torch')
+
+
+class TestMemory:
+    def test_by_hand(self):
+        """Kept are the images (3 x 4 floats) and the ReLU's output (3 x 8), which the second layer shares."""
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        images = torch.randn(3, 4)
+        assert saved_for_backward(model, lambda: model(images).sum()) == 4 * (3 * 4 + 3 * 8)
+
+    def test_attention_keeps_one_more_copy_of_every_block(self):
+        saved = {}
+        for model in benchmark_models(['imagenet/eca_resnet50', 'timm/ecaresnet50']):
+            workload = Workload(model, Settings(batch=1))
+            workload.model.train()
+            saved[model.name] = saved_for_backward(workload.model, workload.loss)
+        assert saved['timm/resnet50'] == pytest.approx(saved['imagenet/resnet50'], rel=1e-3)
+        assert saved['timm/ecaresnet50'] / saved['timm/resnet50'] == pytest.approx(1.258, abs=1e-3)
+        # Ours may be leaner than the formula, never worse.
+        assert saved['imagenet/eca_resnet50'] / saved['imagenet/resnet50'] < 1.259
+
+
+def test_every_model_once_a_round(capsys):
+    calls = []
+    turns = {name: lambda name=name: calls.append(name) or len(calls) for name in 'abc'}
+    assert list(interleave(turns, 2)) == [{'a': 4, 'b': 5, 'c': 6}, {'a': 7, 'b': 8, 'c': 9}]  # 1 to 3 warm up
+    assert calls == list('abcabcabc')
+    assert 'ETA' in capsys.readouterr().err
+
+
+def test_statistics_by_hand():
+    """The machine slows down by half each round: speeds spread, ratios do not."""
+    rounds = [{('plain', 'train'): s, ('eca', 'train'): 2 * s} for s in (1.0, 2.0, 4.0)]
+    plain, eca = summarise(rounds, {'plain': 'plain', 'eca': 'plain'}, images=8)
+    assert plain == Line('plain', 'train', 'plain', 4.0, 3.0, 6.0, 1.0, 1.0, 1.0)
+    assert eca == Line('eca', 'train', 'plain', 2.0, 1.5, 3.0, 0.5, 0.5, 0.5)
+
+
+class TestBenchmark:
+    @pytest.mark.parametrize('options', [{}, dict(amp=True, channels_last=True)])
+    def test_tiny(self, options, tmp_path):
+        threads = torch.get_num_threads()
+        report = benchmark(TINY, Settings(**SHORT, **options, threads=threads), tmp_path / 'new')
+        assert [(x.model, x.mode, x.plain) for x in report.lines] == [
+            (name, mode, 'plain') for mode in ('train', 'inference') for name in ('plain', 'wide')
+        ]
+        plain, wide, *inference = report.lines
+        assert plain.ratio == plain.ratio_q25 == 1 and wide.images_per_s > 0
+        assert 0 < plain.saved_for_backward_MiB < wide.saved_for_backward_MiB
+        assert {x.saved_for_backward_MiB for x in inference} == {x.peak_memory_MiB for x in report.lines} == {None}
+        assert [*(tmp_path / 'new').iterdir()] == [report.file]
+        header = report.file.read_text()
+        assert '\n# rounds: 2\n' in header and f'\n# torch: {torch.__version__}\n' in header
+        assert 'wide' in str(report)
+
+    def test_training_changes_no_weight(self):
+        workload = Workload(TINY[0], Settings(**SHORT))
+        before = [p.clone() for p in workload.model.parameters()]
+        workload.turn('train')
+        assert all(map(torch.equal, before, workload.model.parameters()))
+        assert all(s['momentum_buffer'].any() for s in workload.optimizer.state.values())
+
+    @pytest.mark.parametrize(('rounds', 'written'), [(1, False), (2, True)])
+    def test_interrupted(self, rounds, written, monkeypatch, tmp_path):
+        """Ctrl-C in the round after the given number of complete ones."""
+        turn, left = Workload.turn, iter(range(2 * (1 + rounds) + 1))
+
+        def interrupted(self, mode):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return turn(self, mode)
+
+        monkeypatch.setattr(Workload, 'turn', interrupted)
+        settings = Settings(**SHORT | dict(rounds=9), modes=['train'])
+        with pytest.raises(Interrupted, match=f'interrupted after {rounds} of 9 rounds'):
+            benchmark(TINY, settings, tmp_path / 'b.csv')
+        assert (tmp_path / 'b.csv').is_file() == written
+        assert not written or '# rounds: 2\n' in (tmp_path / 'b.csv').read_text()
+
+    @pytest.mark.parametrize('where', ['__init__', 'turn'])
+    def test_out_of_memory(self, where, monkeypatch, tmp_path):
+        def full(self, *args):
+            raise torch.cuda.OutOfMemoryError
+
+        monkeypatch.setattr(Workload, where, full)
+        with pytest.raises(ValueError, match='batch 2 does not fit on CPU .*: choose a smaller one'):
+            benchmark(TINY, Settings(**SHORT), tmp_path)
+
+    def test_no_folder(self, tmp_path):
+        (tmp_path / 'file').touch()
+        with pytest.raises(ValueError, match='file cannot be made a folder'):
+            benchmark(TINY, Settings(**SHORT), tmp_path / 'file')
+
+    def test_what_exists(self, tmp_path):
+        file = tmp_path / 'mine.csv'
+        file.write_text('precious')
+        with pytest.raises(FileExistsError, match=r'mine\.csv exists: .*--force'):
+            benchmark(TINY, Settings(**SHORT), file)
+        assert file.read_text() == 'precious'
+        assert benchmark(TINY, Settings(**SHORT, modes=['inference']), file, force=True).file == file
+        assert file.read_text().startswith('# device: ')
+
+    def test_detector(self):
+        (model,) = benchmark_models(['mask_rcnn_r50_fpn_1x'])
+        workload = Workload(model, Settings(**SHORT | dict(size=64)))
+        assert workload.turn('train') > 0 and workload.turn('inference') > 0
+        assert workload.memory('train')['saved_for_backward_MiB'] > 1
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A file as the benchmark writes it, with made-up speeds."""
+    lines = [
+        Line('imagenet/resnet50', 'train', 'imagenet/resnet50', 10, 9, 11, 1, 1, 1),
+        Line('imagenet/eca_resnet50', 'train', 'imagenet/resnet50', 8, 7, 9, 0.8123, 0.79, 0.82, None, 12.5),
+        Line('imagenet/eca_resnet50', 'inference', 'imagenet/resnet50', 8, 7, 9, 0.95, 0.94, 0.96),
+        Line('timm/ecaresnet50', 'train', 'timm/resnet50', 8, 7, 9, 0.8, 0.79, 0.82),
+        Line('faster_rcnn_eca_r50_fpn_1x', 'train', 'faster_rcnn_r50_fpn_1x', 8, 7, 9, 0.9, 0.89, 0.92),
+    ]
+    report = Report(tmp_path / 'speed.csv', Settings(compile=True).header(), lines)
+    report.write()
+    return report.file
+
+
+class TestPaper:
+    def test_round_trip(self, written):
+        ours = speed_measurements([written])
+        assert set(ours) == {
+            ('table2', 'imagenet/resnet50', 'Training'),
+            ('table2', 'imagenet/eca_resnet50', 'Training'),
+            ('table2', 'imagenet/eca_resnet50', 'Inference'),
+            ('table4', 'faster_rcnn_eca_r50_fpn_1x', 'Training'),
+        }
+        cell = ours['table2', 'imagenet/eca_resnet50', 'Training']
+        assert (cell.raw, cell.text, cell.comparable) == (0.8123, '0.81', False)
+        assert cell.source == f'measured before ({written.name})'
+        assert re.fullmatch(r'on CPU .+, float32, contiguous, compiled, batch 8; the paper: RTX 2080Ti', cell.note)
+        cells = {(c.row, c.column): c for c in compare([TABLES['table2']], ours)}
+        training = cells['imagenet/eca_resnet50', 'Training']
+        assert (training.paper, training.ours, training.status) == ('0.77', '0.81', 'not comparable')
+
+    def test_the_last_file_wins(self, written, tmp_path):
+        later = tmp_path / 'later.csv'
+        later.write_text(written.read_text().replace('0.8123', '0.5'))
+        key = 'table2', 'imagenet/eca_resnet50', 'Training'
+        assert speed_measurements([written, later])[key].raw == 0.5
+        assert speed_measurements([later, written])[key].raw == 0.8123
+
+    @pytest.mark.parametrize(
+        ('old', 'new', 'sentence'),
+        [
+            ('# layout: contiguous\n', '', 'it has no layout'),
+            ('model,mode,', 'network,mode,', 'it has no model'),
+            ('0.8123', 'fast', "imagenet/eca_resnet50 has mode 'train' and ratio 'fast'"),
+            ('0.8123', '0', "ratio '0'"),
+            ('inference', 'test', "mode 'test'"),
+            (',0.95,0.94,0.96,,', '', 'ratio None'),
+        ],
+    )
+    def test_malformed(self, written, old, new, sentence):
+        text = written.read_text()
+        assert old in text
+        written.write_text(text.replace(old, new))
+        with pytest.raises(ValueError, match=f'{written}.*{sentence}'):
+            speed_measurements([written])
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match='benchmark not found: .*none.csv'):
+            speed_measurements([tmp_path / 'none.csv'])
+
+
+def test_tool(run_tool, tmp_path):
+    options = '--batch 1 --size 32 --rounds 2 --iterations 1 --modes inference --device cpu --out new/speed.csv'
+    process = run_tool('benchmark', 'imagenet/eca_resnet50', *options.split())
+    assert process.returncode == 0, process.stderr
+    assert 'written: new/speed.csv' in process.stdout and 'ETA' in process.stderr
+    assert set(speed_measurements([tmp_path / 'new/speed.csv'])) == {
+        ('table2', 'imagenet/resnet50', 'Inference'),
+        ('table2', 'imagenet/eca_resnet50', 'Inference'),
+    }
+
+
+def test_tool_refuses(refuse):
+    assert 'did you mean imagenet/eca_resnet50' in refuse('benchmark', 'imagenet/eca_resnet5')
+    assert 'batch must be at least 1, got 0' in refuse('benchmark', '--batch', 0)
+    for option in ('--detectors', '--no-peers'):
+        assert 'leave them out beside names' in refuse('benchmark', 'imagenet/resnet50', option)
+
+
+def test_tool_writes_over_nothing(refuse, tmp_path):
+    (tmp_path / 'mine.csv').write_text('precious')
+    assert 'mine.csv exists' in refuse('benchmark', 'imagenet/resnet50', '--out', 'mine.csv', '--device', 'cpu')
+    assert (tmp_path / 'mine.csv').read_text() == 'precious'

@@ -1,0 +1,483 @@
+"""MMDetection 1.x: its numbers, worked out by hand from mmdet's docs/en/compatibility.md, and its checkpoints."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmcv.ops import RoIAlign
+from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric
+from mmdet.models.task_modules import DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder
+from mmdet.registry import TASK_UTILS
+from mmdet.testing import demo_mm_inputs
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import InstanceData
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch import nn
+
+import eca_mm.models.legacy  # noqa: F401  (registers the coder)
+from eca_mm.convert.mmdet1 import recognises, upgrade
+from eca_mm.engine import load_config
+from tests.support import REPOSITORY
+
+CONFIGS = REPOSITORY / 'configs/legacy'
+# The authors' README, and Tables 4 and 5.
+RELEASED = {
+    'faster_rcnn_eca_r50_fpn': (50, 5, 'faster_rcnn_ecanet50_k5_bs8_lr0.01', 'AP 38.0'),
+    'faster_rcnn_eca_r101_fpn': (101, (3, 3, 5, 7), 'faster_rcnn_ecanet101_3357_bs8_lr0.01', 'AP 40.3'),
+    'mask_rcnn_eca_r50_fpn': (
+        50,
+        (3, 3, 7, 7),
+        'mask_rcnn_ecanet50_k3377_bs8_lr0.01',
+        'AP 39.0; Table 5: mask AP 35.6',
+    ),
+    'mask_rcnn_eca_r101_fpn': (
+        101,
+        (3, 3, 5, 7),
+        'mask_rcnn_ecanet101_k3357_bs8_lr0.01',
+        'AP 41.3; Table 5: mask AP 37.4',
+    ),
+    'retinanet_eca_r50_fpn': (50, (3, 3, 7, 7), '37.3', 'RetinaNet_ecanet50_k3377_bs8_lr0.01'),
+    'retinanet_eca_r101_fpn': (101, (3, 3, 5, 7), '39.1', 'RetinaNet_ecanet101_k3357_bs8_lr0.01'),
+}
+R50 = [name for name in RELEASED if 'r50' in name]
+SMALL = {
+    'model.test_cfg.rpn.max_per_img': 20,
+    'model.test_cfg.rcnn.score_thr': 0.0,
+    'model.test_cfg.rcnn.max_per_img': 9,
+}
+
+
+def build(name, **options):
+    """The model of a config; with so small a test that random weights detect something."""
+    small = {'model.test_cfg.score_thr': 0.0, 'model.test_cfg.max_per_img': 9} if 'retina' in name else SMALL
+    cfg = load_config(CONFIGS / f'{name}.py', cfg_options={**small, **options})
+    init_default_scope('mmdet')
+    return MODELS.build(cfg.model).eval()
+
+
+def predict(model):
+    torch.manual_seed(0)
+    batch = demo_mm_inputs(1, [[3, 96, 128]], num_classes=80)
+    with torch.no_grad():
+        return model(**model.data_preprocessor(batch, False), mode='predict')[0].pred_instances
+
+
+# Boxes.
+
+# 20 x 40 pixels around (19.5, 39.5); moved by (+2, -4), twice as wide, half as high.
+BOX = torch.tensor([[10.0, 20.0, 29.0, 59.0]])
+MOVED = torch.tensor([[2.0, 26.0, 41.0, 45.0]])
+DELTA = torch.tensor([[0.1, -0.1, math.log(2), -math.log(2)]])
+
+
+def legacy_coder(**kwargs):
+    return TASK_UTILS.build(dict(type='LegacyBoxCoder', **kwargs))
+
+
+def test_coder_counts_both_ends():
+    coder = legacy_coder()
+    torch.testing.assert_close(coder.encode(BOX, MOVED), DELTA)
+    torch.testing.assert_close(coder.decode(BOX, DELTA), MOVED)
+    # 19 x 39 around the same centre; to (21.4, 35.6), 38 x 19.5.
+    new = DeltaXYWHBBoxCoder()
+    torch.testing.assert_close(new.decode(BOX, DELTA), torch.tensor([[2.4, 25.85, 40.4, 45.35]]))
+    torch.testing.assert_close(
+        new.encode(BOX, MOVED), torch.tensor([[2 / 19, -4 / 39, math.log(39 / 19), math.log(19 / 39)]])
+    )
+    # mmdet's own legacy coder agrees on the deltas, and leaves the half pixels out of the boxes.
+    theirs = LegacyDeltaXYWHBBoxCoder()
+    torch.testing.assert_close(theirs.encode(BOX, MOVED), DELTA)
+    torch.testing.assert_close(theirs.decode(BOX, DELTA), MOVED + torch.tensor([-0.5, -0.5, 0.5, 0.5]))
+
+
+def test_coder_keeps_boxes_in_the_image_and_classes_apart():
+    """And takes means and deviations, the second stage's (0.1, 0.1, 0.2, 0.2)."""
+    coder = legacy_coder(target_stds=(0.1, 0.1, 0.2, 0.2))
+    stds = torch.tensor([0.1, 0.1, 0.2, 0.2])
+    decoded = coder.decode(BOX, torch.cat((DELTA / stds, torch.zeros(1, 4)), 1), max_shape=(44, 40))
+    torch.testing.assert_close(decoded, torch.tensor([[2.0, 26.0, 39.0, 43.0, 10.0, 20.0, 29.0, 43.0]]))
+    assert coder.decode(BOX[:0], DELTA[:0], max_shape=(44, 40)).shape == (0, 4)
+
+
+@pytest.mark.parametrize('name', ['faster_rcnn_eca_r50_fpn', 'retinanet_eca_r50_fpn'])
+def test_anchors_are_off_centre_and_in_whole_pixels(name):
+    cfg = load_config(CONFIGS / f'{name}.py').model
+    head = cfg.rpn_head if 'rpn_head' in cfg else cfg.bbox_head
+    generator = TASK_UTILS.build(head.anchor_generator)
+    new = TASK_UTILS.build({**head.anchor_generator, 'type': 'AnchorGenerator', 'center_offset': 0.0})
+    scale, finest = (8, 4) if 'rpn_head' in cfg else (4, 8)
+    assert generator.strides == [(finest * 2**i,) * 2 for i in range(5)]
+    for (stride, _), base, centred in zip(generator.strides, generator.base_anchors, new.base_anchors, strict=True):
+        # Ratio 1: the centre is (stride - 1) / 2, the half width (scale stride - 1) / 2.
+        ends = [(1 - scale) * stride / 2, (1 + scale) * stride / 2 - 1]
+        square = len(base) // 3
+        assert base[square].tolist() == [ends[0], ends[0], ends[1], ends[1]]
+        assert centred[square].tolist() == [-scale * stride / 2] * 2 + [scale * stride / 2] * 2
+        assert torch.equal(base, base.round())
+    if scale == 8:
+        # Half as high as wide, stride 4: 45.25 x 22.63 around 1.5, from -20.63 to 23.63 and from -9.31 to 12.31.
+        assert generator.base_anchors[0].tolist() == [[-21, -9, 24, 12], [-14, -14, 17, 17], [-9, -21, 12, 24]]
+    else:
+        # Octaves 4 and 4 x 2^(1/3) of stride 8: 32 and 40.32 wide around 3.5.
+        assert generator.base_anchors[0][3:5].tolist() == [[-12, -12, 19, 19], [-16, -16, 23, 23]]
+
+
+def test_roi_align_without_the_half_cell():
+    """On a ramp whose value is its column, a bin's mean is where its centre lies."""
+    ramp = torch.arange(32.0).expand(1, 1, 32, 32).contiguous()
+    rois = torch.tensor([[0.0, 16.0, 16.0, 32.0, 32.0]])  # cells 4 to 8 at stride 4
+    for aligned, centres in ((False, [4.5, 5.5, 6.5, 7.5]), (True, [4.0, 5.0, 6.0, 7.0])):
+        pooled = RoIAlign(4, spatial_scale=1 / 4, sampling_ratio=2, aligned=aligned)(ramp, rois)
+        torch.testing.assert_close(pooled, torch.tensor(centres).expand(1, 1, 4, 4))
+
+
+def test_rois_end_after_their_last_pixel():
+    cfg = load_config(CONFIGS / 'mask_rcnn_eca_r50_fpn.py').model.roi_head
+    init_default_scope('mmdet')
+    for part, bins in ((cfg.bbox_roi_extractor, 7), (cfg.mask_roi_extractor, 14)):
+        extractor = MODELS.build({**part, 'out_channels': 1})
+        pyramid = tuple(torch.arange(64.0).expand(1, 1, 64, 64).contiguous() + 1000 * i for i in range(4))
+        # 16 and 112 pixels wide: on the first map cells 4 to 8; the second is the first RoI of the second map.
+        rois = torch.tensor([[0.0, 16, 16, 31, 31], [0.0, 16, 16, 127, 127]])
+        steps = (torch.arange(bins) + 0.5) / bins
+        expected = torch.stack((4 + 4 * steps, 1002 + 14 * steps))[:, None, None].expand(2, 1, bins, bins)
+        torch.testing.assert_close(extractor(pyramid, rois), expected)
+
+
+def perfect_head(name, monkeypatch):
+    """A second stage that keeps its RoI, as class 2, and sees it on its mask's left half only."""
+    head = build(name).roi_head
+    monkeypatch.setattr(
+        head,
+        '_bbox_forward',
+        lambda x, rois: dict(
+            cls_score=200.0 * nn.functional.one_hot(torch.full((len(rois),), 2), 81),
+            bbox_pred=torch.zeros(len(rois), 320),
+        ),
+    )
+    if head.with_mask:
+        logits = torch.where(torch.arange(28) < 14, 9.0, -9.0).expand(80, 28, 28)
+        monkeypatch.setattr(head, '_mask_forward', lambda x, rois: dict(mask_preds=logits.repeat(len(rois), 1, 1, 1)))
+    return head
+
+
+@pytest.mark.parametrize('name', ['faster_rcnn_eca_r50_fpn', 'mask_rcnn_eca_r50_fpn'])
+def test_a_perfect_detector_returns_the_annotation(name, monkeypatch):
+    """1.x trained on [x, y, x + w - 1, y + h - 1], enlarged; what it finds must come back as [x, y, w, h]."""
+    head = perfect_head(name, monkeypatch)
+    annotation, scale = torch.tensor([30.0, 40.0, 20.0, 10.0]), 2.0
+    x, y, w, h = annotation.tolist()
+    enlarged = torch.tensor([[x, y, x + w - 1, y + h - 1]]) * scale
+    anchor = torch.tensor([[50.0, 70.0, 81.0, 101.0]])
+    coder = legacy_coder()
+    proposal = coder.decode(anchor, coder.encode(anchor, enlarged), max_shape=(200, 200))
+    torch.testing.assert_close(proposal, enlarged)
+
+    sample = demo_mm_inputs(1, [[3, 200, 200]])['data_samples'][0]
+    sample.set_metainfo(dict(img_shape=(200, 200), ori_shape=(100, 100), scale_factor=(scale, scale)))
+    with torch.no_grad():
+        (found,) = head.predict((), [InstanceData(bboxes=proposal)], [sample], rescale=True)
+    assert found.labels.tolist() == [2]
+    torch.testing.assert_close(found.bboxes, torch.tensor([[x, y, x + w, y + h]]))
+    metric = CocoMetric(ann_file=None, outfile_prefix='x', format_only=True)
+    assert metric.xyxy2xywh(found.bboxes[0].numpy()) == pytest.approx(annotation.tolist())
+    if head.with_mask:
+        expected = torch.zeros(100, 100, dtype=torch.bool)
+        expected[40:50, 30:40] = True
+        assert torch.equal(found.masks[0], expected)
+
+    # With mmdet's coder the same detector is off by half a pixel of the original image: IoU 0.86 at 20 x 10.
+    theirs = LegacyDeltaXYWHBBoxCoder()
+    off = theirs.decode(theirs.decode(anchor, theirs.encode(anchor, enlarged)), torch.zeros(1, 4)) / scale
+    torch.testing.assert_close(off, torch.tensor([[x, y, x + w, y + h]]) - 0.5)
+
+
+def test_perfect_boxes_are_perfect_on_coco(coco_root):
+    """The same for every annotation: AP 1, where mmdet's coder alone cannot do better than 0.939, 0.832 for small."""
+    coco = COCO(coco_root / 'annotations/instances_val2017.json')
+    annotations = [a for a in coco.dataset['annotations'] if not a['iscrowd']]
+    sizes = torch.tensor([[coco.imgs[a['image_id']][side] for side in ('width', 'height')] for a in annotations])
+    scale = torch.minimum(1333 / sizes.amax(1), 800 / sizes.amin(1))[:, None]
+    x, y, w, h = torch.tensor([a['bbox'] for a in annotations]).unbind(1)
+    enlarged = torch.stack((x, y, x + w - 1, y + h - 1), 1) * scale
+    anchors = enlarged + torch.tensor([3.0, -4.0, 5.0, 6.0])
+    for coder, ends, expected in ((legacy_coder(), 1, (1, 1)), (LegacyDeltaXYWHBBoxCoder(), 0, (0.939, 0.832))):
+        proposals = coder.decode(anchors, coder.encode(anchors, enlarged))
+        boxes = coder.decode(proposals, torch.zeros_like(proposals)) / scale
+        boxes[:, 2:] += ends - boxes[:, :2]
+        found = [
+            dict(image_id=a['image_id'], category_id=a['category_id'], bbox=box, score=1.0)
+            for a, box in zip(annotations, boxes.tolist(), strict=True)
+        ]
+        evaluation = COCOeval(coco, coco.loadRes(found), 'bbox')
+        for step in (evaluation.evaluate, evaluation.accumulate, evaluation.summarize):
+            step()
+        assert (evaluation.stats[0], evaluation.stats[3]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_retinanet_returns_the_annotation():
+    head = build('retinanet_eca_r50_fpn').bbox_head
+    results = InstanceData(
+        bboxes=torch.tensor([[60.0, 80.0, 98.0, 98.0]]), scores=torch.ones(1), labels=torch.zeros(1, dtype=torch.long)
+    )
+    found = head._bbox_post_process(results, head.test_cfg, rescale=True, img_meta=dict(scale_factor=(2.0, 2.0)))
+    torch.testing.assert_close(found.bboxes, torch.tensor([[30.0, 40.0, 50.0, 50.0]]))
+
+
+def test_nms_counts_both_ends():
+    """Two boxes of 2 x 1 pixels that share one: 1 / 3 with both ends counted; without, they have no area."""
+    head = build('retinanet_eca_r50_fpn', **{'model.test_cfg.nms.iou_threshold': 0.3}).bbox_head
+    for threshold, left in ((0.3, 1), (0.4, 2)):
+        head.test_cfg.nms.iou_threshold = threshold
+        results = InstanceData(
+            bboxes=torch.tensor([[5.0, 5.0, 6.0, 5.0], [6.0, 5.0, 7.0, 5.0]]),
+            scores=torch.tensor([0.9, 0.8]),
+            labels=torch.zeros(2, dtype=torch.long),
+        )
+        assert len(head._bbox_post_process(results, head.test_cfg)) == left
+
+
+def test_masks_are_pasted_as_in_1x():
+    """Against the loop of 1.x's get_seg_masks, on boxes at odd places and of less than a pixel."""
+    torch.manual_seed(0)
+    head = build('mask_rcnn_eca_r50_fpn').roi_head.mask_head
+    corners = torch.tensor(
+        [[0.0, 0.0, 99.0, 79.0], [3.7, 5.2, 41.9, 30.1], [10.4, 10.4, 10.2, 10.9], [98.9, 78.8, 99, 79]]
+    )
+    scale = torch.tensor([1.6, 1.6, 1.6, 1.6])
+    logits, labels = torch.randn(4, 80, 28, 28), torch.tensor([0, 79, 7, 3])
+    meta = dict(ori_shape=(80, 100), scale_factor=(1.6, 1.6))
+    cfg = load_config(CONFIGS / 'mask_rcnn_eca_r50_fpn.py').model.test_cfg.rcnn
+    boxes = corners * scale + 1e-3
+    masks = head._predict_by_feat_single(logits, boxes, labels, meta, cfg, rescale=True)
+    torch.testing.assert_close(boxes, corners + 1e-3 / 1.6)  # scaled in place, as mmdet's does
+    for mask, box, logit, label in zip(masks, boxes.numpy(), logits, labels, strict=True):
+        box = box.astype(np.int32)
+        w, h = max(box[2] - box[0] + 1, 1), max(box[3] - box[1] + 1, 1)
+        expected = np.zeros((80, 100), dtype=np.uint8)
+        resized = cv2.resize(logit[label].sigmoid().numpy(), (w, h), interpolation=cv2.INTER_LINEAR)
+        expected[box[1] : box[1] + h, box[0] : box[0] + w] = resized > 0.5
+        assert np.array_equal(mask.numpy(), expected)
+
+
+# Checkpoints.
+
+
+def downgrade(state, generator):
+    """A state dict of mmdet 3 as 1.x would have written it, with weights of its own for the background."""
+    old = {}
+    for key, tensor in state.items():
+        key = key.replace('roi_head.', '')
+        if 'fc_cls' in key:
+            tensor = torch.cat((tensor[80:], tensor[:80]))
+        elif 'fc_reg' in key or 'conv_logits' in key:
+            background = torch.randn(4 if 'fc_reg' in key else 1, *tensor.shape[1:], generator=generator)
+            tensor = torch.cat((background, tensor))
+        old[key] = tensor
+    return old
+
+
+@pytest.fixture(scope='module')
+def checkpoints():
+    """Detector -> (its model, its weights in the layout of 1.x)."""
+    generator = torch.Generator().manual_seed(1)
+    made = {}
+    for name in R50:
+        model = build(name)
+        for tensor in model.state_dict().values():
+            if tensor.dim() == 1:  # the initial biases and statistics are all alike
+                tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator))
+        made[name] = model, downgrade(model.state_dict(), generator)
+    return made
+
+
+@pytest.mark.parametrize('name', R50)
+def test_upgrade_gives_the_same_detector(name, checkpoints):
+    model, old = checkpoints[name]
+    assert recognises(old)
+    before = {key: tensor.clone() for key, tensor in old.items()}
+    result = upgrade({f'module.{key}': tensor for key, tensor in old.items()})
+    assert not result.errors and not result.dropped
+    assert all(torch.equal(old[key], before[key]) for key in old)
+    own = model.state_dict()
+    assert list(result.tensors) == list(own)
+    assert all(torch.equal(result.tensors[key], own[key]) for key in own)
+    assert len(result.renamed) == len(own) and result.renamed['module.backbone.conv1.weight'] == 'backbone.conv1.weight'
+    # Nothing keeps a dropped row alive in the file that is written.
+    assert all(t.untyped_storage().nbytes() == t.numel() * t.element_size() for t in result.tensors.values())
+
+    twin = build(name)
+    twin.load_state_dict(result.tensors)
+    ours, theirs = predict(twin), predict(model)
+    assert len(ours) == 9
+    for field in ('bboxes', 'scores', 'labels', *(['masks'] if 'mask' in name else [])):
+        assert torch.equal(ours[field], theirs[field])
+
+
+def test_upgrade_keeps_what_keeps_its_name(checkpoints):
+    _, old = checkpoints['retinanet_eca_r50_fpn']
+    result = upgrade(old)
+    assert result.matched == list(old) and not (result.renamed or result.errors)
+    assert 'backbone.layer1.0.eca.conv.weight' in result.tensors
+
+
+def test_upgrade_renames_the_oldest_retinanets(checkpoints):
+    """Up to 0.5.3, cls_convs.0.weight; mmdet's converter tells of it."""
+    _, new = checkpoints['retinanet_eca_r50_fpn']
+    old = {re.sub(r'((?:cls|reg)_convs\.\d)\.conv', r'\1', key): tensor for key, tensor in new.items()}
+    assert 'bbox_head.cls_convs.0.weight' in old and recognises(old)
+    result = upgrade(old)
+    assert not result.errors and len(result.renamed) == 16
+    assert all(torch.equal(result.tensors[key], new[key]) for key in new)
+
+
+def test_background_goes_first_to_last_and_away():
+    """Rows numbered by 1.x's labels, 0 for the background: weights and biases alike (mmdet's converter forgets these)."""
+    labels = torch.arange(81.0)
+    rows = {'fc_cls': labels, 'fc_reg': labels.repeat_interleave(4)}
+    state = {f'bbox_head.{k}.bias': v for k, v in rows.items()} | {
+        f'bbox_head.{k}.weight': v[:, None].expand(-1, 8) for k, v in rows.items()
+    }
+    state['mask_head.conv_logits.weight'] = labels[:, None, None, None].expand(-1, 8, 1, 1)
+    state |= {'mask_head.conv_logits.bias': labels, 'rpn_head.rpn_cls.bias': torch.zeros(3)}
+    heads = upgrade(state).tensors
+    things = labels[1:]
+    expected = {
+        'bbox_head.fc_cls': torch.cat((things, torch.zeros(1))),
+        'bbox_head.fc_reg': things.repeat_interleave(4),
+        'mask_head.conv_logits': things,
+    }
+    for layer, rows in expected.items():
+        assert torch.equal(heads[f'roi_head.{layer}.bias'], rows)
+        assert torch.equal(heads[f'roi_head.{layer}.weight'].flatten(1)[:, 0], rows)
+
+
+def test_coco_category_ids_survive(coco_root, tmp_path):
+    """1.x: label = place of the id among getCatIds() + 1. Its favourite class must be the same category in our file."""
+    file = str(coco_root / 'annotations/instances_val2017.json')
+    coco = COCO(file)
+    metric = CocoMetric(ann_file=file, outfile_prefix=str(tmp_path / 'x'), format_only=True)
+    metric.dataset_meta = CocoDataset.METAINFO
+    metric.cat_ids = metric._coco_api.get_cat_ids(cat_names=metric.dataset_meta['classes'])
+    by_hand = {'person': 1, 'stop sign': 13, 'backpack': 27, 'bottle': 44, 'toothbrush': 90}
+    seen = {}
+    for place, category in enumerate(coco.getCatIds()):
+        bias = torch.zeros(81)
+        bias[place + 1] = 1  # 1.x's label of the category
+        state = {'rpn_head.rpn_cls.bias': torch.zeros(3), 'bbox_head.fc_cls.bias': bias}
+        label = int(upgrade(state).tensors['roi_head.bbox_head.fc_cls.bias'].argmax())
+        detection = dict(img_id=1, bboxes=np.ones((1, 4)), scores=np.ones(1), labels=np.array([label]))
+        (written,) = json.loads(Path(metric.results2json([detection], str(tmp_path / 'x'))['bbox']).read_text())
+        assert written['category_id'] == category
+        seen[metric.dataset_meta['classes'][label]] = category
+        assert coco.cats[category]['name'] == metric.dataset_meta['classes'][label]
+    assert len(seen) == 80 and by_hand.items() <= seen.items()
+
+
+def test_recognises_1x_alone(checkpoints):
+    for name, (model, old) in checkpoints.items():
+        assert recognises(old.keys()) and recognises([f'module.{key}' for key in old])
+        if 'retina' not in name:  # whose names have not changed
+            assert not recognises(model.state_dict())
+        backbone = model.backbone.state_dict()
+        assert not recognises(backbone) and not recognises([f'backbone.{key}' for key in backbone])
+    rpn = [key for key in checkpoints['faster_rcnn_eca_r50_fpn'][1] if not key.startswith('bbox_head.')]
+    assert not recognises(rpn)
+    classifier = ['conv1.weight', 'layer1.0.eca.conv.weight', 'fc.weight', 'fc.bias']
+    assert not recognises(classifier) and not recognises([f'module.{key}' for key in classifier])
+    assert not recognises(['backbone.conv1.weight', 'bbox_head.fcos_cls.weight']) and not recognises([])
+
+
+def broken(old, change):
+    """The sentences about a checkpoint of 1.x after a change."""
+    state = dict(old)
+    change(state)
+    return upgrade(state).errors
+
+
+def test_errors_are_sentences(checkpoints):
+    old = checkpoints['mask_rcnn_eca_r50_fpn'][1]
+    reg, cls, conv = 'bbox_head.fc_reg.bias', 'bbox_head.fc_cls.bias', 'mask_head.conv_logits.weight'
+    assert broken(old, lambda s: s.update({reg: s[reg][4:]})) == [
+        f'{reg} is (320,), and {cls}, (81,), asks for 324 rows'
+    ]
+    assert broken(old, lambda s: s.update({conv: s[conv][1:]})) == [
+        f'{conv} is (80, 256, 1, 1), and bbox_head.fc_cls.weight, (81, 1024), asks for 81 rows'
+    ]
+    softmax = broken(old, lambda s: s.update({'rpn_head.rpn_cls.bias': torch.zeros(6)}))
+    assert softmax == ['rpn_head.rpn_reg.bias is (12,), and rpn_head.rpn_cls.bias, (6,), asks for 24 rows']
+    assert broken(old, lambda s: [s.pop(k) for k in old if k.startswith('mask_head.upsample')]) == [
+        'mask_head.upsample.bias is missing',
+        'mask_head.upsample.weight is missing',
+    ]
+    assert len(broken(old, lambda s: [s.pop(k) for k in old if k.startswith('bbox_head.')])) == 8
+    assert broken(old, lambda s: s.update({'semantic_head.lateral_convs.0.conv.weight': torch.zeros(1)})) == [
+        'semantic_head.lateral_convs.0.conv.weight has no place in Faster R-CNN, Mask R-CNN or RetinaNet'
+    ]
+    assert broken(old, lambda s: [s.pop(k) for k in old if k.startswith('backbone.')]) == [
+        'the detector has no backbone: there is no key that begins with backbone.'
+    ]
+    with pytest.raises(ValueError, match=f'module.{cls} and another key both become roi_head.{cls}'):
+        broken(old, lambda s: s.update({f'module.{cls}': s[cls]}))
+
+
+# Configs.
+
+
+@pytest.mark.parametrize('name', RELEASED)
+def test_config_is_what_its_header_says(name):
+    depth, kernels, *claims = RELEASED[name]
+    header = (CONFIGS / f'{name}.py').read_text().split('"""')[1]
+    first, blank, command, _ = header.split('\n')
+    assert f'ResNet-{depth}' in first and all(claim in first for claim in claims) and not blank
+    assert command == f'tools/test.py configs/legacy/{name}.py CONVERTED.pth'
+
+    cfg = load_config(CONFIGS / f'{name}.py')
+    assert cfg.get('backbone_weights') is None and cfg.model.backbone.init_cfg is None
+    assert cfg.val_evaluator.ann_file.endswith('instances_val2017.json')
+    (resize,) = (t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'Resize')
+    assert tuple(resize.scale) == (1333, 800) and resize.keep_ratio
+    preprocessor = cfg.model.data_preprocessor
+    assert (preprocessor.mean, preprocessor.std) == ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    assert preprocessor.bgr_to_rgb and preprocessor.pad_size_divisor == 32
+
+    model = build(name)
+    assert (model.backbone.depth, model.backbone.style) == (depth, 'pytorch')
+    last = tuple(getattr(model.backbone, f'layer{i}')[-1].eca.conv.kernel_size[0] for i in range(1, 5))
+    assert last == (kernels if isinstance(kernels, tuple) else (kernels,) * 4)
+    dense = model.bbox_head if 'retina' in name else model.rpn_head
+    assert (
+        type(dense.prior_generator).__name__ == 'LegacyAnchorGenerator' and dense.prior_generator.center_offset == 0.5
+    )
+    assert isinstance(dense.bbox_coder, LegacyDeltaXYWHBBoxCoder)
+    test = cfg.model.test_cfg.rpn if 'rpn' in cfg.model.test_cfg else cfg.model.test_cfg
+    assert (test.nms_pre, test.min_bbox_size, test.nms.offset) == (1000, -1, 1)
+    if 'retina' not in name:
+        assert (test.max_per_img, test.nms.iou_threshold) == (1000, 0.7)
+        test = cfg.model.test_cfg.rcnn
+        assert test.nms.offset == 1
+        assert isinstance(model.roi_head.bbox_head.bbox_coder, LegacyDeltaXYWHBBoxCoder)
+        assert model.roi_head.bbox_head.bbox_coder.stds == [0.1, 0.1, 0.2, 0.2]
+        extractors = [model.roi_head.bbox_roi_extractor]
+        extractors += [model.roi_head.mask_roi_extractor] if 'mask' in name else []
+        layers = [layer for extractor in extractors for layer in extractor.roi_layers]
+        assert len(layers) == 4 * len(extractors)
+        assert all(not layer.aligned and layer.sampling_ratio == 2 for layer in layers)
+    assert (test.score_thr, test.nms.iou_threshold, test.max_per_img) == (0.05, 0.5, 100)
+
+    found = predict(model)
+    assert len(found) == 9 and ('masks' in found) == ('mask' in name)
+    boxes = found.bboxes
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 128 and boxes[:, 3].max() <= 96
+    assert (boxes[:, 2:] >= boxes[:, :2]).all()
+
+
+def test_every_config_is_tested():
+    assert sorted(RELEASED) == sorted(f.stem for f in CONFIGS.glob('*.py') if f.stem != '_base_')
