@@ -2,9 +2,17 @@
 
 import warnings
 
-from eca_mm.models.attention import ECALayer, ECANSLayer, SEGCLayer, SELayer, SEVar1Layer, eca_kernel_size
+from eca_mm.models.attention import (
+    ChannelAttention,
+    ECALayer,
+    ECANSLayer,
+    SEGCLayer,
+    SELayer,
+    SEVar1Layer,
+    eca_kernel_size,
+)
 
-__all__ = ['ECALayer', 'ECANSLayer', 'SEGCLayer', 'SELayer', 'SEVar1Layer', 'eca_kernel_size']
+__all__ = ['ChannelAttention', 'ECALayer', 'ECANSLayer', 'SEGCLayer', 'SELayer', 'SEVar1Layer', 'eca_kernel_size']
 
 try:
     import mmpretrain  # noqa: F401

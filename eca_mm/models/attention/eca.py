@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from eca_mm.errors import UserError
 from eca_mm.models.attention.arguments import positive_int
-from eca_mm.models.attention.pooling import rescale, squeeze
+from eca_mm.models.attention.base import ChannelAttention
 
 
 def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
@@ -44,7 +44,7 @@ def _odd_kernel_size(kernel_size: int | None, channels: int, gamma: float, b: fl
 
 
 @MODELS.register_module()
-class ECALayer(nn.Module):
+class ECALayer(ChannelAttention):
     """Efficient Channel Attention (Eq. 5-6): ``X * sigmoid(C1D_k(g(X)))``.
 
     One 1D convolution of k weights runs along the channels; every channel's weight depends on its k neighbours. Takes
@@ -73,13 +73,12 @@ class ECALayer(nn.Module):
         k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
         self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(squeeze(x)[:, None])  # (N, 1, C)
-        return rescale(x, y[:, 0].sigmoid())
+    def weights(self, y: Tensor) -> Tensor:
+        return self.conv(y[:, None])[:, 0].sigmoid()  # the channels are the length of the convolution's input (N, 1, C)
 
 
 @MODELS.register_module()
-class ECANSLayer(nn.Module):
+class ECANSLayer(ChannelAttention):
     """ECA without shared parameters, ECA-NS (Eq. 4): ``w_i = sigmoid(sum_j alpha_i^j y_i^j)``, kC weights.
 
     Every channel weighs its own k neighbours; beyond the first and the last channel they are zero. Takes and returns
@@ -97,7 +96,7 @@ class ECANSLayer(nn.Module):
         k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
         self.conv = nn.Conv1d(in_channels, in_channels, k, groups=in_channels, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def weights(self, y: Tensor) -> Tensor:
         k = self.conv.kernel_size[0]
-        neighbours = F.pad(squeeze(x), (k // 2, k // 2)).unfold(1, k, 1)  # (N, C, k)
-        return rescale(x, self.conv(neighbours)[:, :, 0].sigmoid())
+        neighbours = F.pad(y, (k // 2, k // 2)).unfold(1, k, 1)  # (N, C, k)
+        return self.conv(neighbours)[:, :, 0].sigmoid()

@@ -5,11 +5,11 @@ from torch import Tensor, nn
 
 from eca_mm.errors import UserError
 from eca_mm.models.attention.arguments import divisor, positive_int
-from eca_mm.models.attention.pooling import rescale, squeeze
+from eca_mm.models.attention.base import ChannelAttention
 
 
 @MODELS.register_module()
-class SELayer(nn.Module):
+class SELayer(ChannelAttention):
     """Squeeze-and-Excitation (Eq. 1-2): ``X * sigmoid(W2 ReLU(W1 g(X)))``, 2 C^2 / r weights.
 
     Takes and returns (N, C, H, W). The fully-connected layers have no biases unless asked for: only so does SE-ResNet-50
@@ -35,12 +35,12 @@ class SELayer(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden, in_channels, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return rescale(x, self.fc2(self.relu(self.fc1(squeeze(x)))).sigmoid())
+    def weights(self, y: Tensor) -> Tensor:
+        return self.fc2(self.relu(self.fc1(y))).sigmoid()
 
 
 @MODELS.register_module()
-class SEVar1Layer(nn.Module):
+class SEVar1Layer(ChannelAttention):
     """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, no weights at all. Takes and returns (N, C, H, W).
 
     Args:
@@ -56,12 +56,12 @@ class SEVar1Layer(nn.Module):
         super().__init__()
         positive_int('in_channels', in_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return rescale(x, squeeze(x).sigmoid())
+    def weights(self, y: Tensor) -> Tensor:
+        return y.sigmoid()
 
 
 @MODELS.register_module()
-class SEGCLayer(nn.Module):
+class SEGCLayer(ChannelAttention):
     """SE with one group-wise layer (Eq. 3): ``X * sigmoid(W_G g(X))``, W_G block-diagonal, C^2 / G weights in G groups.
 
     Takes and returns (N, C, H, W). Table 1 has five of them: ``groups=1`` is SE-Var3 (C^2 weights), ``groups=16`` is
@@ -89,5 +89,5 @@ class SEGCLayer(nn.Module):
         groups = divisor('groups', groups, in_channels)
         self.conv = nn.Conv1d(in_channels, in_channels, 1, groups=groups, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return rescale(x, self.conv(squeeze(x)[:, :, None])[:, :, 0].sigmoid())
+    def weights(self, y: Tensor) -> Tensor:
+        return self.conv(y[:, :, None])[:, :, 0].sigmoid()

@@ -1,0 +1,29 @@
+"""What every channel attention of the paper has in common: the pooling before its formula and the product after it."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from eca_mm.errors import UserError
+
+
+class ChannelAttention(nn.Module, ABC):
+    """Channel attention: ``X * weights(g(X))`` with the global average pooling ``g(X) = 1/(WH) * sum_ij X_ij`` (Eq. 1).
+
+    Takes features (N, C, H, W) and returns features of the same shape. A subclass gives the formula in :meth:`weights`.
+    Its ``_abbr_`` is the layer's name in a block, hence in the keys of checkpoints.
+
+    Raises:
+        UserError: In ``forward``, for an input that is not 4-dimensional. A module traced by torch.fx does not check.
+    """
+
+    _abbr_: str
+
+    @abstractmethod
+    def weights(self, y: Tensor) -> Tensor:
+        """Weights of the channels, (N, C), from their means ``y``, (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(x, Tensor) and x.ndim != 4:  # torch.fx traces with a stand-in, which is no tensor and has no shape
+            raise UserError(f'channel attention needs features of shape (N, C, H, W), got {list(x.shape)}')
+        return x * self.weights(x.mean((2, 3)))[:, :, None, None]
