@@ -11,7 +11,7 @@ import argparse
 import torch
 
 from eca_mm.analysis.speed import benchmark
-from eca_mm.analysis.workload import MODES, Settings
+from eca_mm.analysis.workload import MODES, BenchmarkSettings
 from eca_mm.cli import run_tool
 from eca_mm.paper.benchmark_models import benchmark_models
 
@@ -22,9 +22,11 @@ def main() -> None:
     p.add_argument('--detectors', action='store_true', help='without names: Table 4 too')
     p.add_argument('--no-peers', dest='peers', action='store_false', help="without names: leave timm's networks out")
     p.add_argument('--modes', nargs='+', choices=MODES, default=MODES, help='(default: both)')
-    p.add_argument('--rounds', type=int, default=Settings.rounds, help='turns of each model (%(default)s)')
-    p.add_argument('--iterations', type=int, default=Settings.iterations, help='batches in a turn (%(default)s)')
-    p.add_argument('--batch', type=int, default=Settings.batch, help='images in a batch (%(default)s)')
+    p.add_argument('--rounds', type=int, default=BenchmarkSettings.rounds, help='turns of each model (%(default)s)')
+    p.add_argument(
+        '--iterations', type=int, default=BenchmarkSettings.iterations, help='batches in a turn (%(default)s)'
+    )
+    p.add_argument('--batch', type=int, default=BenchmarkSettings.batch, help='images in a batch (%(default)s)')
     p.add_argument('--size', type=int, help='height and width of the images (224, detectors 800)')
     p.add_argument('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
     p.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
@@ -39,7 +41,7 @@ def main() -> None:
         p.error('--detectors and --no-peers choose among all models: leave them out beside names')
     a.pop('traceback')
     models = benchmark_models(a.pop('names'), detectors=a.pop('detectors'), peers=a.pop('peers'))
-    report = benchmark(models, out=a.pop('out'), force=a.pop('force'), settings=Settings(**a))
+    report = benchmark(models, out=a.pop('out'), force=a.pop('force'), settings=BenchmarkSettings(**a))
     print(report)
     print(f'written: {report.file}')
 

@@ -3,14 +3,16 @@
 
     tools/doctor.py
 
-Exits with 1 when training could not run. It imports nothing of eca_mm before it has looked whether that can work.
+Exits with 1 if training cannot run. Nothing of eca_mm is imported before its requirements are checked.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import platform
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,31 +36,40 @@ PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
 PYTHON = ('3.11',)  # likewise
 
 
-def check_package(module: str, tried: dict[str, tuple[str, ...]]) -> Finding:
+OPENCV = [f'opencv-{kind}python{headless}' for kind in ('', 'contrib-') for headless in ('', '-headless')]
+
+
+def installed(distributions: Iterable[str]) -> dict[str, str]:
+    """The versions of those that are installed."""
     versions = {}
-    for name in tried:
-        try:
+    for name in distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    return versions
+
+
+def check_package(module: str, tried: dict[str, tuple[str, ...]]) -> Finding:
+    versions = installed(tried)
     found = ', '.join(f'{name} {version}' for name, version in versions.items()) or 'not installed'
     if len(versions) > 1:
-        return Finding(
-            module, found, 'FAIL', f'these overwrite each other: pip uninstall {" ".join(versions)}, then one'
-        )
+        return Finding(module, found, 'FAIL', f'{overwritten(versions)}, then install one')
     if not versions:
         return Finding(module, found, 'FAIL', 'see Installation in the README')
     try:
         importlib.import_module(module)
     except Exception as error:
         return Finding(module, found, 'FAIL', f'does not import: {first_line(error)}')
-    if module == 'torch' and _numbers(versions['torch']) < [2, 6]:
-        return Finding(module, found, 'FAIL', 'checkpoints are read safely with torch 2.6 or newer')
     ((name, version),) = versions.items()
+    if module == 'torch' and [int(n) for n in re.findall(r'\d+', version)[:2]] < [2, 6]:
+        return Finding(module, found, 'FAIL', 'checkpoints are read safely with torch 2.6 or newer')
     if version.split('+')[0] not in tried[name]:
         others = ', '.join(f'{n} {v}' for n, tried_versions in tried.items() for v in tried_versions)
         return Finding(module, found, 'warn', f'untested: tried was {others}')
     return Finding(module, found)
+
+
+def overwritten(distributions: Iterable[str]) -> str:
+    return f'these overwrite each other: pip uninstall {" ".join(distributions)}'
 
 
 def check_python() -> Finding:
@@ -70,11 +81,22 @@ def check_python() -> Finding:
     return Finding('Python', found)
 
 
-def check_call(what: str, call: Callable[[], str], advice: str) -> Finding:
+def check_call(what: str, call: Callable[[], str], advice: str, state: str = 'FAIL') -> Finding:
     try:
         return Finding(what, call())
     except Exception as error:
-        return Finding(what, first_line(error), 'FAIL', advice)
+        return Finding(what, first_line(error), state, advice)
+
+
+def check_opencv() -> Finding:
+    finding = check_call(
+        'OpenCV', opencv, f'install one of {", ".join(OPENCV[:2])} anew; without a display, the latter'
+    )
+    versions = installed(OPENCV)
+    if len(versions) < 2:
+        return finding
+    state = 'FAIL' if finding.state == 'FAIL' else 'warn'
+    return finding._replace(state=state, advice=f'{overwritten(versions)}, then install one that the others need')
 
 
 def mmcv_ops() -> str:
@@ -159,9 +181,8 @@ def inherited_configs() -> str:
 
 
 def check_cuda() -> list[Finding]:
-    try:
-        import torch
-    except Exception:
+    torch = sys.modules.get('torch')  # imported by now, if that is possible
+    if torch is None:
         return []
     if not torch.cuda.is_available():
         return [
@@ -179,19 +200,15 @@ def first_line(error: BaseException) -> str:
     return f'{type(error).__name__}: {str(error).strip() or "?"}'.splitlines()[0][:100]
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split('+')[0].split('.')[:3] if part.isdigit()]
-
-
 def diagnose() -> list[Finding]:
     return [
         check_python(),
         *(check_package(module, tried) for module, tried in PACKAGES.items()),
         check_call('eca_mm', package, 'pip install . in the clone, after the above works'),
         check_call('numpy', numpy_arrays, 'torch and numpy are of different times: install a numpy as old as torch'),
-        check_call('OpenCV', opencv, 'install opencv-python anew, or without a display opencv-python-headless'),
+        check_opencv(),
         check_call('pycocotools', coco_masks, 'install pycocotools anew'),
-        check_call('TensorBoard', tensorboard, 'install tensorboard anew: every config logs to it'),
+        check_call('TensorBoard', tensorboard, 'for curves: pip install tensorboard; training runs without', 'warn'),
         check_call('mmcv operators', mmcv_ops, 'mmcv has no compiled operators (mmcv-lite?): see the README'),
         check_call('torchvision operators', torchvision_ops, 'torch and torchvision are of different builds'),
         check_call('registry', registry, 'mend the above first'),

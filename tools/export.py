@@ -11,9 +11,9 @@ from arguments import parser
 
 from eca_mm.cli import run_tool
 from eca_mm.engine import load_config
-from eca_mm.export import Settings, export, release
+from eca_mm.export import ExportSettings, export, release
 from eca_mm.export.formats import FORMATS
-from eca_mm.export.graph import PARTS
+from eca_mm.export.exported_part import PARTS
 
 OF_EXPORTS = ('format', 'part', 'size', 'batch', 'dynamic', 'tolerance', 'rounds')  # which a release ignores
 
@@ -25,15 +25,15 @@ def main() -> None:
     p.add_argument('--format', choices=FORMATS, help="(default: by the file's suffix: .onnx, .pt2, .ts or .pt)")
     p.add_argument('--part', choices=PARTS, default='model', help='detectors: dense at most (%(default)s)')
     p.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images (224 224; detectors 800 1344)')
-    p.add_argument('--batch', type=int, default=Settings.batch, help='number of images (%(default)s)')
+    p.add_argument('--batch', type=int, default=ExportSettings.batch, help='number of images (%(default)s)')
     p.add_argument('--dynamic', action='store_true', help='leave batch and size free')
     p.add_argument(
         '--tolerance',
         type=float,
-        default=Settings.tolerance,
+        default=ExportSettings.tolerance,
         help='greatest difference of an output, as a part of its greatest value (%(default)s)',
     )
-    p.add_argument('--rounds', type=int, default=Settings.rounds, help='of timing, 0 for none (%(default)s)')
+    p.add_argument('--rounds', type=int, default=ExportSettings.rounds, help='of timing, 0 for none (%(default)s)')
     p.add_argument('--force', action='store_true', help='write over what exists')
     p.add_argument('--release', action='store_true', help='publish the checkpoint: strip, name by hash, describe')
     a = p.parse_args()
@@ -48,7 +48,7 @@ def main() -> None:
         print(release(cfg, a.checkpoint, a.dst, force=a.force))
         return
     size = tuple(a.size) if a.size else None
-    settings = Settings(a.format, a.part, size, a.batch, a.dynamic, a.tolerance, a.rounds, a.force)
+    settings = ExportSettings(a.format, a.part, size, a.batch, a.dynamic, a.tolerance, a.rounds, a.force)
     print(export(cfg, a.checkpoint, a.dst, settings))
 
 

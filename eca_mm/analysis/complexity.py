@@ -1,6 +1,7 @@
-"""Parameters and operations of a network: by the two counts behind the paper's tables, and by an honest one.
+"""Parameters and operations of a network: by the two counts behind the paper's tables, and by one of all operators.
 
-A count is a table of rules, module -> operations, as in fvcore. Shapes suffice: models and inputs may be on the meta device.
+A count is a table of rules, module -> operations, as in fvcore. Only shapes matter: models and inputs may be on the meta
+device.
 """
 
 from collections import Counter
@@ -14,25 +15,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from eca_mm.models.attention import ECALayer, ECANSLayer, SEGCLayer, SELayer, SEVar1Layer
+from eca_mm.models.attention import ChannelAttention
 
 Rule = Callable[[Any, Tensor, Tensor], int]  # module, its first input, its output -> operations
 
 
-def _nothing(module: nn.Module, x: Tensor, y: Tensor) -> int:
-    return 0
-
-
-def _inputs(module: nn.Module, x: Tensor, y: Tensor) -> int:
-    return x.numel()
-
-
-def _inputs_twice(module: nn.Module, x: Tensor, y: Tensor) -> int:
-    return 2 * x.numel()
-
-
-def _inputs_four_times(module: nn.Module, x: Tensor, y: Tensor) -> int:
-    return 4 * x.numel()
+def _per_input(cost: int) -> Rule:
+    """A cost for each number of the input."""
+    return lambda module, x, y: cost * x.numel()
 
 
 def _conv(module: Any, x: Tensor, y: Tensor) -> int:
@@ -51,12 +41,6 @@ def _linear(module: Any, x: Tensor, y: Tensor) -> int:
 
 def _linear_macs(module: Any, x: Tensor, y: Tensor) -> int:
     return y.numel() * module.in_features
-
-
-# Their global average pooling is a function, not a module; the layers within are counted by themselves.
-_GAP_OF_ATTENTION: dict[type[nn.Module], Rule] = dict.fromkeys(
-    (ECALayer, ECANSLayer, SELayer, SEVar1Layer, SEGCLayer), _inputs
-)
 
 
 @dataclass(frozen=True)
@@ -80,19 +64,21 @@ THOP = Convention(
     {
         nn.Conv1d: _conv,
         nn.Conv2d: _conv,
-        nn.BatchNorm2d: _inputs_four_times,
-        nn.ReLU: _inputs,
-        nn.ReLU6: _inputs,
+        nn.BatchNorm2d: _per_input(4),
+        nn.ReLU: _per_input(1),
+        nn.ReLU6: _per_input(1),
         nn.Linear: _linear,
-        nn.AdaptiveAvgPool2d: _inputs,
-        nn.MaxPool2d: _nothing,
-        nn.Identity: _nothing,
-        **_GAP_OF_ATTENTION,
+        nn.AdaptiveAvgPool2d: _per_input(1),
+        nn.MaxPool2d: _per_input(0),
+        nn.Identity: _per_input(0),
+        ChannelAttention: _per_input(
+            1
+        ),  # its global average pooling, a function; the modules in it count by themselves
     },
     'last',
 )
 # The official MobileNetV2 pools before its classifier with a function, which thop did not see.
-THOP_MOBILENET = Convention(THOP.name, {**THOP.rules, nn.AdaptiveAvgPool2d: _nothing}, THOP.shared)
+THOP_MOBILENET = Convention(THOP.name, {**THOP.rules, nn.AdaptiveAvgPool2d: _per_input(0)}, THOP.shared)
 # Table 4: mmcv 1.x. The paper prints multiples of 10^9.
 MMCV = Convention(
     'mmcv 1.x',
@@ -100,12 +86,12 @@ MMCV = Convention(
         nn.Conv1d: _conv_bias,
         nn.Conv2d: _conv_bias,
         nn.ConvTranspose2d: _conv_bias,
-        nn.BatchNorm2d: _inputs_twice,
-        nn.ReLU: _inputs,
+        nn.BatchNorm2d: _per_input(2),
+        nn.ReLU: _per_input(1),
         nn.Linear: _linear_macs,
-        nn.MaxPool2d: _inputs,
-        nn.Identity: _nothing,
-        **_GAP_OF_ATTENTION,
+        nn.MaxPool2d: _per_input(1),
+        nn.Identity: _per_input(0),
+        ChannelAttention: _per_input(1),
     },
     'every',
 )

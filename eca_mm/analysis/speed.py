@@ -1,10 +1,10 @@
-"""Speed and memory of the tables' models, measured in turns so that a ratio is not a matter of when it was measured."""
+"""Speed and memory of models, measured in turns, so that a ratio does not depend on when each model was measured."""
 
 import csv
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from mmengine import ProgressBar
 
-from eca_mm.analysis.workload import BenchmarkModel, Settings, Workload
+from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload, seeded
 from eca_mm.errors import Interrupted, UserError
 from eca_mm.output import check_output, write_atomically
 
@@ -38,6 +38,7 @@ class Line:
     """A line of the CSV: one model in one mode. Medians over the rounds, with their quartiles.
 
     Attributes:
+        plain: The baseline's name.
         images_per_s: Speed.
         ratio: Speed divided by that of ``plain`` in the same round.
         peak_memory_MiB: On a GPU, see :class:`Workload`.
@@ -58,27 +59,27 @@ class Line:
 
 
 def summarise(
-    rounds: Sequence[Mapping[tuple[str, str], float]], plain: Mapping[str, str], images: int
+    rounds: Sequence[Mapping[tuple[str, str], float]], baselines: Mapping[str, str], images: int
 ) -> Iterator[Line]:
-    """Medians and quartiles. Ratios are taken round by round, so that what slows the machine for a while cancels.
+    """Medians and quartiles. A ratio is taken within a round, so that what slows the machine for a while cancels out.
 
     Args:
         rounds: Seconds by model and mode.
-        plain: Model -> what it is compared with.
+        baselines: What each model is compared with, by name.
         images: Number of images in those seconds.
     """
     for model, mode in rounds[0]:
         seconds = np.array([r[model, mode] for r in rounds])
-        ratios = np.array([r[plain[model], mode] for r in rounds]) / seconds
+        ratios = np.array([r[baselines[model], mode] for r in rounds]) / seconds
         (s25, speed, s75), (r25, ratio, r75) = (
             np.percentile(v, (25, 50, 75)).round(4).tolist() for v in (images / seconds, ratios)
         )
-        yield Line(model, mode, plain[model], speed, s25, s75, ratio, r25, r75)
+        yield Line(model, mode, baselines[model], speed, s25, s75, ratio, r25, r75)
 
 
 @dataclass
-class Report:
-    """The lines of a measurement, and the file that has them."""
+class BenchmarkReport:
+    """A measurement and its file."""
 
     file: Path
     header: dict[str, object]
@@ -108,65 +109,65 @@ class Report:
 
 
 @contextmanager
-def _fitting(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise UserError(
-            f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
-        ) from error
+def _measuring(settings: BenchmarkSettings) -> Iterator[None]:
+    """Torch's threads, compiler and random numbers as the measurement needs them; as they were, afterwards."""
+    threads = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)
+        torch.set_num_threads(settings.threads or threads)
+        if settings.compile:  # all models share their classes' code: dynamo's 8 variants of each are too few
+            stack.enter_context(torch._dynamo.config.patch(cache_size_limit=1000))
+        stack.enter_context(seeded())  # detectors draw proposals at random
+        try:
+            yield
+        except torch.cuda.OutOfMemoryError as error:
+            raise UserError(
+                f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
+            ) from error
 
 
 def benchmark(
     models: Sequence[BenchmarkModel],
-    settings: Settings,
+    settings: BenchmarkSettings,
     out: str | Path = 'work_dirs/benchmark',
     *,
     force: bool = False,
-) -> Report:
+) -> BenchmarkReport:
     """Measures models in turns and writes the CSV.
 
     Args:
-        models: From models to measure; what each is compared with must be among them.
+        models: What to measure; each model's baseline must be among them.
         settings: How.
         out: A file that ends in .csv, or a folder in which a file is named after the settings, and replaced.
         force: Write over a named file that exists.
 
     Raises:
-        FileExistsError: If the named file exists, without ``force``.
-        ValueError: If the folder cannot be written, a config is wrong, or the batch does not fit on the GPU.
+        UserError: If the named file exists, without ``force``, the folder cannot be written into, a config is wrong, or the
+            batch does not fit on the GPU.
         Interrupted: After Ctrl-C. The rounds until then are written if there are two.
     """
     named = Path(out).suffix == '.csv'
     file = check_output(out if named else Path(out) / settings.file_name, force=force or not named)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    if settings.compile:
-        torch._dynamo.config.cache_size_limit = 1000  # all models share their classes' code: 8 variants are too few
-    with _fitting(settings):
-        workloads = {model.name: Workload(model, settings) for model in models}
-    turns = {
-        (name, mode): partial(workload.turn, mode) for mode in settings.modes for name, workload in workloads.items()
-    }
     rounds: list[dict[tuple[str, str], float]] = []
     interrupted = False
-    try:
-        with _fitting(settings):
+    with _measuring(settings):
+        workloads = {model.name: Workload(model, settings) for model in models}
+        turns = {(name, mode): partial(w.turn, mode) for mode in settings.modes for name, w in workloads.items()}
+        try:
             for seconds in interleave(turns, settings.rounds):
                 rounds.append(seconds)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        print(file=sys.stderr)  # below the progress bar
-    if len(rounds) < 2:
-        raise Interrupted(f'interrupted after {len(rounds)} of {settings.rounds} rounds: nothing is written')
-
-    plain = {model.name: model.plain for model in models}
-    lines = [
-        Line(**{**asdict(line), **workloads[line.model].memory(line.mode)})
-        for line in summarise(rounds, plain, settings.batch * settings.iterations)
-    ]
-    report = Report(file, {**settings.header(), 'rounds': len(rounds)}, lines)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            print(file=sys.stderr)  # below the progress bar
+        if len(rounds) < 2:
+            raise Interrupted(f'interrupted after {len(rounds)} of {settings.rounds} rounds: nothing is written')
+        baselines = {model.name: model.baseline for model in models}
+        lines = [
+            Line(**{**asdict(line), **workloads[line.model].memory(line.mode)})
+            for line in summarise(rounds, baselines, settings.batch * settings.iterations)
+        ]
+        report = BenchmarkReport(file, {**settings.header(), 'rounds': len(rounds)}, lines)
     report.write()
     if interrupted:
         raise Interrupted(f'interrupted after {len(rounds)} of {settings.rounds} rounds, which are written: {file}')

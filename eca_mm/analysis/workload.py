@@ -4,7 +4,8 @@ import importlib
 import importlib.util
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,19 +29,19 @@ class BenchmarkModel:
 
     Attributes:
         name: Of its config, or 'timm/...'.
-        plain: Name of the network without attention that it is compared with: of the same library and group.
+        baseline: Name of the network without attention that it is compared with: of the same library and group.
         build: Makes it, with random weights.
         detector: Whether it takes mmdet's batches.
     """
 
     name: str
-    plain: str
+    baseline: str
     build: Callable[[], nn.Module]
     detector: bool = False
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchmarkSettings:
     """What is measured, and how.
 
     Attributes:
@@ -56,7 +57,7 @@ class Settings:
         threads: Of torch on the CPU; by default as many as torch chooses.
 
     Raises:
-        ValueError: If a number is not positive or the device cannot be used.
+        UserError: If a number is not positive or the device cannot be used.
     """
 
     modes: Sequence[str] = MODES
@@ -125,22 +126,33 @@ class Settings:
         }
 
 
+@contextmanager
+def seeded() -> Iterator[None]:
+    """The same random numbers each time; torch's generators are afterwards as they were."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        yield
+
+
 class Workload:
     """A model on its device with a fixed batch of random images (N, 3, size, size), already normalised.
 
     Classifiers: logits, and cross-entropy with random labels. Detectors: mmdet's losses with up to nine random boxes an
-    image, and its whole ``predict``. With random weights they find nothing, so mask heads idle in inference; and on
-    images much below 300 pixels the number of proposals, hence the work, depends on the weights.
+    image, and the whole ``predict``. With random weights they find nothing, so mask heads idle in inference; on images
+    far smaller than 300 pixels the number of proposals, and so the work, depends on the weights.
 
     Attributes:
-        peak: By mode, on a GPU: the most bytes that were allocated for this model: weights, buffers, momentum, gradients
-            and activations, without the images. All models stay on the device; the other ones' bytes are subtracted.
+        peak: By mode, on a GPU: the most bytes that were allocated for this model's weights, buffers, momentum, gradients
+            and activations, without the images. All models stay on the device; the others' bytes are subtracted.
     """
 
-    def __init__(self, model: BenchmarkModel, settings: Settings) -> None:
-        torch.manual_seed(0)
+    def __init__(self, model: BenchmarkModel, settings: BenchmarkSettings) -> None:
         self.settings = settings
         self.peak: dict[str, int] = {}
+        with seeded():
+            self._build(model, settings)
+
+    def _build(self, model: BenchmarkModel, settings: BenchmarkSettings) -> None:
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         raw: Any = model.build()
         raw.to(device=settings.device, memory_format=layout)

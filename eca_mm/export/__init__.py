@@ -1,4 +1,4 @@
-from eca_mm.export.artefact import Settings, export
-from eca_mm.export.release import release
+from eca_mm.export.network_file import ExportReport, ExportSettings, export
+from eca_mm.export.release import Release, release
 
-__all__ = ['Settings', 'export', 'release']
+__all__ = ['ExportReport', 'ExportSettings', 'Release', 'export', 'release']

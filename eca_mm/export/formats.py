@@ -1,4 +1,4 @@
-"""The three ways out: ONNX, torch.export and TorchScript. Each is written to a file and read back from it."""
+"""The three formats: ONNX, torch.export and TorchScript. Each is written to a file and read back from it."""
 
 import importlib
 import json
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from eca_mm.errors import UserError
-from eca_mm.export.graph import Network
+from eca_mm.export.exported_part import ExportedPart
 
 OPSET = 18  # of ai.onnx: ONNX 1.13, of December 2022; the least that torch's exporter writes without converting
 
@@ -25,25 +25,21 @@ class Format:
     """How a network is written and read.
 
     Attributes:
-        label: For people.
+        label: The name that reports show.
         suffixes: Of the files.
-        packages: That must be installed.
-        write: From the network, an example of the images, whether batch and size are free, the metadata, and the file.
-        read: From the file; the result runs on the CPU.
+        packages: What must be installed.
+        write: Takes the network, an example of the images, whether batch and size are free, the metadata, and the file.
+        read: Takes the file; what it returns runs on the CPU.
     """
 
     label: str
     suffixes: tuple[str, ...]
     packages: tuple[str, ...]
-    write: Callable[[Network, Tensor, bool, Mapping[str, str], Path], None]
+    write: Callable[[ExportedPart, Tensor, bool, Mapping[str, str], Path], None]
     read: Callable[[Path], Run]
 
     def require(self) -> None:
-        """Looks for the packages.
-
-        Raises:
-            ValueError: If one is not installed.
-        """
+        """Raises UserError if a package does not import."""
         try:
             for name in self.packages:
                 importlib.import_module(name)
@@ -56,10 +52,10 @@ class Format:
 
 @contextmanager
 def quietly(what: str) -> Iterator[None]:
-    """Keeps the exporters' warnings, which concern their authors, from the user, and makes a sentence of an error.
+    """Hides the exporters' warnings, which concern their authors, and makes a sentence of an error.
 
     Raises:
-        ValueError: For any error: what an exporter cannot follow comes as one of dozens of types.
+        UserError: For any error: what an exporter cannot follow is raised as one of dozens of types.
     """
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -70,7 +66,7 @@ def quietly(what: str) -> Iterator[None]:
             raise UserError(f'{what} failed ({type(error).__name__}: {first[0]})') from error
 
 
-def _write_onnx(network: Network, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path) -> None:
+def _write_onnx(network: ExportedPart, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path) -> None:
     program = torch.onnx.export(
         network,
         (images,),
@@ -96,7 +92,7 @@ def _read_onnx(file: Path) -> Run:
 
 
 def _write_torch_export(
-    network: Network, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
+    network: ExportedPart, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
 ) -> None:
     free = {'images': dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)} if dynamic else None
     program = torch.export.export(network, (images,), dynamic_shapes=free)
@@ -104,7 +100,7 @@ def _write_torch_export(
 
 
 def _write_torchscript(
-    network: Network, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
+    network: ExportedPart, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
 ) -> None:
     traced = torch.jit.trace(network, (images,), check_trace=False)  # of any batch and size by itself
     torch.jit.save(traced, str(file), _extra_files={'metadata.json': json.dumps(metadata)})
@@ -123,7 +119,7 @@ def choose_format(dst: Path, name: str | None) -> Format:
     """The named format, or the one that the file's suffix tells.
 
     Raises:
-        ValueError: If there is no such format.
+        UserError: If there is no such format.
     """
     if name is not None:
         if name not in FORMATS:

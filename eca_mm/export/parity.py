@@ -13,19 +13,18 @@ from torch import Tensor, nn
 
 from eca_mm.analysis.speed import interleave
 from eca_mm.errors import UserError
+from eca_mm.export.exported_part import ExportedPart, random_images
 from eca_mm.export.formats import Run
-from eca_mm.export.graph import Network
 
 Shape = tuple[int, int, int, int]
 Outputs = Mapping[str, Tensor]
 
 
-def reference(network: Network, shape: Shape) -> Outputs:
-    """PyTorch's outputs for normally distributed images, the same ones each time.
+def reference_outputs(network: ExportedPart, shape: Shape) -> Outputs:
+    """PyTorch's outputs for :func:`random_images`.
 
     Raises:
-        ValueError: If an output is not finite, or 0, or the same for black images: of such a network any file would be
-            found to compute the same.
+        UserError: If an output is not finite, or 0, or the same for black images: any file would agree with such a network.
     """
     images = random_images(shape)
     with torch.inference_mode():
@@ -43,10 +42,10 @@ def reference(network: Network, shape: Shape) -> Outputs:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of an output of two networks on the same images.
+    """The difference between one output of PyTorch's network and of the exported one, on the same images.
 
-    It is judged as a part of the output's own greatest value, below 1 as above: float32 has seven digits of whatever
-    number, and where features reach 40 and offsets of boxes 0.04, no absolute difference is right for both.
+    It is judged relative to the output's own greatest value, also where that is below 1: float32 has seven digits at any
+    magnitude, and where features reach 40 and offsets of boxes 0.04, no absolute tolerance suits both.
 
     Attributes:
         shape: Of the images.
@@ -71,11 +70,11 @@ class Difference:
         )
 
 
-def compare(expected: Outputs, run: Run, shape: Shape) -> Difference:
-    """The output of the exported network that is furthest from PyTorch's, as a part of its greatest value.
+def max_difference(expected: Outputs, run: Run, shape: Shape) -> Difference:
+    """The difference in that output of the exported network that differs most, relative to its greatest value.
 
     Args:
-        expected: From :func:`reference`, for images of the same shape.
+        expected: From :func:`reference_outputs`, for images of the same shape.
         run: The exported network.
         shape: Of the images.
     """
@@ -91,10 +90,6 @@ def compare(expected: Outputs, run: Run, shape: Shape) -> Difference:
 def _largest(a: Tensor, b: Tensor) -> float:
     largest = (a - b).abs().max().item() if a.shape == b.shape else math.inf
     return math.inf if math.isnan(largest) else largest
-
-
-def random_images(shape: Shape) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 @dataclass(frozen=True)

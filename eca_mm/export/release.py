@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +13,10 @@ import yaml
 from mmengine.config import Config
 
 from eca_mm.checkpoints import read_checkpoint, weights_of
-from eca_mm.engine.metrics import BENCHMARKS
+from eca_mm.engine.metrics import BENCHMARKS, Metrics
 from eca_mm.engine.model import load_model
-from eca_mm.errors import ExistingFileError, UserError
+from eca_mm.engine.model_index import model_entry, task_results
+from eca_mm.errors import UserError
 from eca_mm.output import check_output, write_atomically
 from eca_mm.paths import config_name
 from eca_mm.version import __version__
@@ -30,7 +30,13 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Release:
-    """The files, and the entry that is in the second one."""
+    """What was written.
+
+    Attributes:
+        weights: The checkpoint.
+        entry_file, entry: The model index's file for it, and the text in it.
+        remark: Why the entry has no results; empty if it has.
+    """
 
     weights: Path
     entry_file: Path
@@ -46,9 +52,9 @@ class Release:
 def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = False) -> Release:
     """Writes ``<config>_<date>-<first 8 digits of the file's sha256>.pth`` and, beside it, its metafile entry.
 
-    Of a training checkpoint the state dict stays and, as plain Python, epoch, iteration, classes and versions; of a
-    converted one where it comes from. Optimiser, schedules, logs and the config's text, which names paths of this
-    machine, go. The entry's results are those in ``metrics.json`` beside the checkpoint, if they are this checkpoint's.
+    Kept are the state dict and, as plain Python, epoch, iteration, classes and versions, and where converted weights come
+    from. Dropped are optimiser, schedules, logs and the config's text, which names paths of this machine. The entry's
+    results are those in ``metrics.json`` beside the checkpoint, if they are this checkpoint's.
 
     Args:
         cfg: The config of its training, from :func:`eca_mm.engine.load_config`, without ``cfg_options``: the entry names
@@ -58,14 +64,10 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
         force: Write over files that exist.
 
     Raises:
-        FileExistsError: If the files exist, without ``force``, or the folder is a file.
-        FileNotFoundError: If the checkpoint is missing.
-        ValueError: If the checkpoint cannot be read or does not fit the config, its ``meta`` is no dictionary, the
-            ``metrics.json`` is malformed, or a file cannot be written.
+        UserError: If the files exist, without ``force``, or the folder cannot be written into; if the checkpoint cannot be
+            read or does not fit the config, or its ``meta`` is no dictionary; if the ``metrics.json`` is malformed.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ExistingFileError(f'{folder} is a file; a release goes into a folder')
     source = read_checkpoint(checkpoint)
     model = load_model(cfg, source, checkpoint)
     meta = source.get('meta') or {}
@@ -78,11 +80,17 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     sha = hashlib.sha256(content).hexdigest()
     weights = folder / f'{Path(cfg.filename).stem}_{datetime.now():%Y%m%d}-{sha[:8]}.pth'
     results, remark = _results(cfg, Path(checkpoint).expanduser())
-    parameters = sum(p.numel() for p in model.parameters())
-    entry = yaml.safe_dump(
-        {'Models': [_entry(cfg, meta, weights.name, parameters, results)]}, sort_keys=False, width=120
+    model_index = model_entry(
+        config_name(cfg.filename),
+        training_data=_dataset(cfg, 'train_dataloader'),
+        epochs=plain(meta.get('epoch')),
+        batch_size=cfg.get('images_per_step'),
+        parameters=sum(p.numel() for p in model.parameters()),
+        results=results,
+        weights=weights.name,
     )
-    files = {weights: content, weights.with_suffix('.yml'): entry.encode()}
+    entry = yaml.safe_dump({'Models': [model_index]}, sort_keys=False, width=120)
+    files = {weights: content, weights.with_suffix('.yml'): entry}
     for file in files:
         check_output(file, force=force)
     for file, data in files.items():
@@ -122,25 +130,6 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
 
 
-def _entry(
-    cfg: Config, meta: Mapping[str, Any], weights: str, parameters: int, results: list[dict[str, Any]]
-) -> dict[str, Any]:
-    facts = {
-        'Training Data': _dataset(cfg, 'train_dataloader'),
-        'Epochs': plain(meta.get('epoch')),
-        'Batch Size': cfg.get('images_per_step'),
-        'Parameters': parameters,
-    }
-    return {
-        'Name': Path(cfg.filename).stem,
-        'In Collection': 'ECA-Net',
-        'Config': config_name(cfg.filename),
-        'Metadata': {key: value for key, value in facts.items() if value is not None},
-        **({'Results': results} if results else {}),
-        'Weights': weights,
-    }
-
-
 def _dataset(cfg: Config, loader: str) -> str | None:
     kind = (cfg.get(loader) or {}).get('dataset', {}).get('type')
     return None if kind is None else _DATASETS.get(str(kind).split('.')[-1], str(kind))
@@ -151,12 +140,8 @@ def _results(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
     file = checkpoint.with_name('metrics.json')
     if not file.is_file():
         return [], f'no results: there is no {file}, which tools/test.py writes'
-    try:
-        measured = json.loads(file.read_text())
-        metrics = {name: float(value) for name, value in measured['metrics'].items()}
-        images, of = int(measured['images']), Path(str(measured['checkpoint'])).name
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise UserError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
+    measured = Metrics.read(file)
+    of = Path(measured.checkpoint or 'unknown weights').name
     if of != checkpoint.name:
         return [], f'no results: {file} has those of {of}'
     if file.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns:
@@ -164,13 +149,11 @@ def _results(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
     dataset = _dataset(cfg, 'test_dataloader')
     results = []
     for benchmark in BENCHMARKS.values():
-        found = {
-            m.index: round(metrics[m.name] * benchmark.percent, 2)
+        part = dataset == benchmark.dataset and measured.images != benchmark.images
+        values = {
+            m.column: round(measured.metrics[m.name] * benchmark.percent, 2)
             for m in benchmark.metrics
-            if m.index and metrics.get(m.name, -1) >= 0  # COCO's -1: there is nothing to detect
+            if measured.metrics.get(m.name, -1) >= 0  # COCO's -1: there is nothing to detect
         }
-        if found:
-            part = dataset == benchmark.dataset and images != benchmark.images
-            named = f'{images} images of {dataset}' if part else dataset
-            results.append({'Task': benchmark.task, 'Dataset': named, 'Metrics': found})
+        results += task_results(benchmark, f'{measured.images} images of {dataset}' if part else dataset, values)
     return results, '' if results else f'no results: {file} has none of the metrics of the model index'

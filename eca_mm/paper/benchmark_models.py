@@ -40,7 +40,7 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     }
     for name in sorted(wanted - set(known)):
         raise UserError(_unknown(name, list(known)))
-    wanted |= {known[name].plain for name in wanted}
+    wanted |= {known[name].baseline for name in wanted}
     return [c for c in known.values() if c.name in wanted]
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from eca_mm.analysis.speed import Line, Report, benchmark, interleave, summarise
-from eca_mm.analysis.workload import BenchmarkModel, Settings, Workload, saved_for_backward
+from eca_mm.analysis.speed import BenchmarkReport, Line, benchmark, interleave, summarise
+from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload, saved_for_backward
 from eca_mm.engine import Interrupted
 from eca_mm.paper import TABLES, compare
 from eca_mm.paper.benchmark_models import benchmark_models
@@ -38,7 +38,7 @@ class TestBenchmarkModels:
         chosen = benchmark_models(
             ['configs/imagenet/eca_resnet50.py', 'timm/ecaresnet101', 'faster_rcnn_se_r50_fpn_1x']
         )
-        assert {c.name: c.plain for c in chosen} == {
+        assert {c.name: c.baseline for c in chosen} == {
             'imagenet/resnet50': 'imagenet/resnet50',
             'imagenet/eca_resnet50': 'imagenet/resnet50',
             'faster_rcnn_r50_fpn_1x': 'faster_rcnn_r50_fpn_1x',
@@ -79,12 +79,12 @@ class TestBenchmarkModels:
 def test_wrong_settings(settings, sentence, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match=sentence):
-        Settings(**settings)
+        BenchmarkSettings(**settings)
 
 
 def test_file_name_states_the_settings():
-    assert re.fullmatch(r'speed-cpu-float32-contiguous-b8-torch[\d.]+-\d{8}_\d{6}\.csv', Settings().file_name)
-    name = Settings(amp=True, channels_last=True, compile=True, batch=2).file_name
+    assert re.fullmatch(r'speed-cpu-float32-contiguous-b8-torch[\d.]+-\d{8}_\d{6}\.csv', BenchmarkSettings().file_name)
+    name = BenchmarkSettings(amp=True, channels_last=True, compile=True, batch=2).file_name
     assert name.startswith('speed-cpu-amp-bfloat16-channels_last-compile-b2-torch')
 
 
@@ -98,7 +98,7 @@ class TestMemory:
     def test_attention_keeps_one_more_copy_of_every_block(self):
         saved = {}
         for model in benchmark_models(['imagenet/eca_resnet50', 'timm/ecaresnet50']):
-            workload = Workload(model, Settings(batch=1))
+            workload = Workload(model, BenchmarkSettings(batch=1))
             workload.model.train()
             saved[model.name] = saved_for_backward(workload.model, workload.loss)
         assert saved['timm/resnet50'] == pytest.approx(saved['imagenet/resnet50'], rel=1e-3)
@@ -127,7 +127,7 @@ class TestBenchmark:
     @pytest.mark.parametrize('options', [{}, dict(amp=True, channels_last=True)])
     def test_tiny(self, options, tmp_path):
         threads = torch.get_num_threads()
-        report = benchmark(TINY, Settings(**SHORT, **options, threads=threads), tmp_path / 'new')
+        report = benchmark(TINY, BenchmarkSettings(**SHORT, **options, threads=threads), tmp_path / 'new')
         assert [(x.model, x.mode, x.plain) for x in report.lines] == [
             (name, mode, 'plain') for mode in ('train', 'inference') for name in ('plain', 'wide')
         ]
@@ -141,7 +141,7 @@ class TestBenchmark:
         assert 'wide' in str(report)
 
     def test_training_changes_no_weight(self):
-        workload = Workload(TINY[0], Settings(**SHORT))
+        workload = Workload(TINY[0], BenchmarkSettings(**SHORT))
         before = [p.clone() for p in workload.model.parameters()]
         workload.turn('train')
         assert all(map(torch.equal, before, workload.model.parameters()))
@@ -158,7 +158,7 @@ class TestBenchmark:
             return turn(self, mode)
 
         monkeypatch.setattr(Workload, 'turn', interrupted)
-        settings = Settings(**SHORT | dict(rounds=9), modes=['train'])
+        settings = BenchmarkSettings(**SHORT | dict(rounds=9), modes=['train'])
         with pytest.raises(Interrupted, match=f'interrupted after {rounds} of 9 rounds'):
             benchmark(TINY, settings, tmp_path / 'b.csv')
         assert (tmp_path / 'b.csv').is_file() == written
@@ -171,25 +171,25 @@ class TestBenchmark:
 
         monkeypatch.setattr(Workload, where, full)
         with pytest.raises(ValueError, match='batch 2 does not fit on CPU .*: choose a smaller one'):
-            benchmark(TINY, Settings(**SHORT), tmp_path)
+            benchmark(TINY, BenchmarkSettings(**SHORT), tmp_path)
 
     def test_no_folder(self, tmp_path):
         (tmp_path / 'file').touch()
         with pytest.raises(ValueError, match='file cannot be made a folder'):
-            benchmark(TINY, Settings(**SHORT), tmp_path / 'file')
+            benchmark(TINY, BenchmarkSettings(**SHORT), tmp_path / 'file')
 
     def test_what_exists(self, tmp_path):
         file = tmp_path / 'mine.csv'
         file.write_text('precious')
         with pytest.raises(FileExistsError, match=r'mine\.csv exists: .*--force'):
-            benchmark(TINY, Settings(**SHORT), file)
+            benchmark(TINY, BenchmarkSettings(**SHORT), file)
         assert file.read_text() == 'precious'
-        assert benchmark(TINY, Settings(**SHORT, modes=['inference']), file, force=True).file == file
+        assert benchmark(TINY, BenchmarkSettings(**SHORT, modes=['inference']), file, force=True).file == file
         assert file.read_text().startswith('# device: ')
 
     def test_detector(self):
         (model,) = benchmark_models(['mask_rcnn_r50_fpn_1x'])
-        workload = Workload(model, Settings(**SHORT | dict(size=64)))
+        workload = Workload(model, BenchmarkSettings(**SHORT | dict(size=64)))
         assert workload.turn('train') > 0 and workload.turn('inference') > 0
         assert workload.memory('train')['saved_for_backward_MiB'] > 1
 
@@ -204,7 +204,7 @@ def written(tmp_path):
         Line('timm/ecaresnet50', 'train', 'timm/resnet50', 8, 7, 9, 0.8, 0.79, 0.82),
         Line('faster_rcnn_eca_r50_fpn_1x', 'train', 'faster_rcnn_r50_fpn_1x', 8, 7, 9, 0.9, 0.89, 0.92),
     ]
-    report = Report(tmp_path / 'speed.csv', Settings(compile=True).header(), lines)
+    report = BenchmarkReport(tmp_path / 'speed.csv', BenchmarkSettings(compile=True).header(), lines)
     report.write()
     return report.file
 

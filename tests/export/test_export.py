@@ -19,9 +19,9 @@ from torch import nn
 from eca_mm.convert.convert import convert
 from eca_mm.engine import evaluate, load_config
 from eca_mm.engine.model import load_model
-from eca_mm.export import Settings, export, release
-from eca_mm.export.graph import Network, fold_batch_norm, kernel_sizes, load_network
-from eca_mm.export.parity import compare, random_images, reference
+from eca_mm.export import ExportSettings, export, release
+from eca_mm.export.exported_part import ExportedPart, fold_batch_norm, kernel_sizes, load_part, random_images
+from eca_mm.export.parity import max_difference, reference_outputs
 from tests.support import REPOSITORY, quietly
 
 ECA50 = REPOSITORY / 'configs/imagenet/eca_resnet50.py'
@@ -88,14 +88,14 @@ def learnt(network):
 
 
 def settings(**changes):
-    return Settings(**{'size': (64, 64), 'rounds': 0, **changes})
+    return ExportSettings(**{'size': (64, 64), 'rounds': 0, **changes})
 
 
 @pytest.mark.parametrize('part', ['model', 'backbone'])
 @pytest.mark.parametrize('name', ['eca_resnet50', 'se_resnet50', 'eca_mobilenet_v2'])
 def test_folding_changes_nothing(name, part):
     """In float64, where rounding hides no error."""
-    network, _ = load_network(load_config(ECA50.with_name(f'{name}.py')), 'none', part)
+    network, _ = load_part(load_config(ECA50.with_name(f'{name}.py')), 'none', part)
     network = learnt(network).double()
     folded = fold_batch_norm(network)
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
@@ -126,7 +126,7 @@ class TestOnnx:
     def test_other_batches_and_sizes(self, exported, classifier, checkpoint):
         runtime = pytest.importorskip('onnxruntime')
         session = runtime.InferenceSession(exported.file, providers=['CPUExecutionProvider'])
-        network, _ = load_network(classifier, str(checkpoint), 'model')
+        network, _ = load_part(classifier, str(checkpoint), 'model')
         for shape in ((1, 3, 33, 40), (3, 3, 97, 65)):
             images = torch.randn(shape)
             (got,) = session.run(['logits'], {'images': images.numpy()})
@@ -181,7 +181,7 @@ def test_torch_formats(classifier, checkpoint, tmp_path, suffix):
 
 def test_random_weights_are_a_test_too(classifier, tmp_path):
     """The logits depend on the images, not on the last layer's bias alone, and are the same each time."""
-    (first, _), (second, _) = (load_network(classifier, 'none', 'model') for _ in range(2))
+    (first, _), (second, _) = (load_part(classifier, 'none', 'model') for _ in range(2))
     images = torch.randn(4, 3, 64, 64)
     (logits,) = first(images)
     assert logits.std(0).mean() > 0.05 and logits.equal(second(images)[0])
@@ -197,11 +197,11 @@ class TestParity:
 
     @pytest.fixture(scope='class')
     def expected(self, detector):
-        network, _ = load_network(detector, 'none', 'dense')
+        network, _ = load_part(detector, 'none', 'dense')
         with torch.no_grad():
             for level in network.head.rpn_reg.parameters():
                 level.mul_(1e-3)  # as of a new head: boxes up to 0.01 beside features up to 40
-        return reference(network, self.SHAPE)
+        return reference_outputs(network, self.SHAPE)
 
     @pytest.mark.parametrize('name', ['feature_0', 'cls_0', 'bbox_3'])
     def test_every_output_is_held_to_its_own_values(self, expected, name):
@@ -209,7 +209,7 @@ class TestParity:
         wrong = {key: tensor.clone() for key, tensor in expected.items()}
         greatest = expected[name].abs().max().item()
         wrong[name].view(-1)[5] += 2e-4 * greatest
-        found = compare(expected, lambda images: [*wrong.values()], self.SHAPE)
+        found = max_difference(expected, lambda images: [*wrong.values()], self.SHAPE)
         assert found.output == name and found.relative == pytest.approx(2e-4, rel=1e-2)
         assert found.largest == pytest.approx(2e-4 * greatest, rel=1e-2) and f'in {name}, 2.0e-04 of' in str(found)
         assert expected['bbox_3'].abs().max() < 0.02 < 1 < expected['feature_0'].abs().max()
@@ -217,7 +217,7 @@ class TestParity:
     def test_nan_and_other_shapes(self, expected):
         outputs = [*expected.values()]
         for wrong in (outputs[-1] * float('nan'), outputs[-1][..., 1:]):
-            found = compare(expected, lambda images, wrong=wrong: [*outputs[:-1], wrong], self.SHAPE)
+            found = max_difference(expected, lambda images, wrong=wrong: [*outputs[:-1], wrong], self.SHAPE)
             assert found.output == 'bbox_3' and found.largest == found.relative == float('inf')
 
     def test_a_small_output_that_is_wrong_is_not_exported(self, detector, tmp_path, monkeypatch):
@@ -225,13 +225,13 @@ class TestParity:
         model = learnt(load_model(detector, None, 'none'))
         model.rpn_head.rpn_reg.weight.data *= 1e-3
         torch.save(model.state_dict(), tmp_path / 'x.pth')
-        forward = Network.forward
+        forward = ExportedPart.forward
 
         def wrong(self, images):
             *others, last = forward(self, images)
             return *others, last * 1.08
 
-        monkeypatch.setattr(Network, 'forward', wrong)
+        monkeypatch.setattr(ExportedPart, 'forward', wrong)
         with pytest.raises(ValueError, match=r'differs from PyTorch by .* in bbox_3, 8\.0e-02 of its greatest value'):
             export(detector, str(tmp_path / 'x.pth'), tmp_path / 'x.ts', settings(part='dense'))
         assert [f.name for f in tmp_path.iterdir()] == ['x.pth']
@@ -248,10 +248,10 @@ class TestParity:
         assert [f.name for f in tmp_path.iterdir()] == ['dead.pth']
 
     def test_overflow(self, classifier):
-        network, _ = load_network(classifier, 'none', 'model')
+        network, _ = load_part(classifier, 'none', 'model')
         network.head.fc.weight.data.fill_(3e38)
         with pytest.raises(ValueError, match='output logits is not finite'):
-            reference(network, self.SHAPE)
+            reference_outputs(network, self.SHAPE)
 
 
 class TestDetector:
@@ -290,7 +290,7 @@ class TestDetector:
     )
     def test_free_size_needs_two_pixels_in_every_level(self, tmp_path, config, part, stride):
         cfg = load_config(REPOSITORY / f'configs/{config}.py')
-        assert load_network(cfg, 'none', part)[0].stride() == stride
+        assert load_part(cfg, 'none', part)[0].stride() == stride
         too_small = settings(part=part, size=(stride, 200), dynamic=True)
         with pytest.raises(ValueError, match=f'have {stride + 1} x {stride + 1} pixels or more.*got {stride} x 200'):
             export(cfg, 'none', tmp_path / 'x.pt2', too_small)

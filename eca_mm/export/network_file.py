@@ -8,30 +8,46 @@ import torch
 from mmengine.config import Config
 
 from eca_mm.errors import UserError
+from eca_mm.export.exported_part import (
+    PARTS,
+    STRIDE,
+    ExportedPart,
+    fold_batch_norm,
+    is_classifier,
+    load_part,
+    random_images,
+)
 from eca_mm.export.formats import Format, Run, choose_format, quietly
-from eca_mm.export.graph import PARTS, STRIDE, Network, check_part, fold_batch_norm, is_classifier, load_network
-from eca_mm.export.parity import Difference, Outputs, Shape, Speed, compare, measure_speed, random_images, reference
+from eca_mm.export.parity import (
+    Difference,
+    Outputs,
+    Shape,
+    Speed,
+    max_difference,
+    measure_speed,
+    reference_outputs,
+)
 from eca_mm.output import check_output, write_atomically
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExportSettings:
     """What is exported, and how.
 
     Attributes:
         format: 'onnx', 'torch.export' or 'torchscript'; None for the one that the file's suffix tells.
-        part: See :class:`~eca_mm.export.graph.Network`.
+        part: See :class:`~eca_mm.export.exported_part.ExportedPart`.
         size: Height and width of the images in pixels; None for 224 x 224, and 800 x 1344 in detectors.
         batch: Number of images.
         dynamic: Leave batch and size free: any number of images, each side longer than the network's greatest stride.
             Both are then only what parity and speed are measured with.
-        tolerance: Greatest difference of an output from PyTorch's, as a part of that output's greatest value: see
+        tolerance: Greatest difference of an output from PyTorch's, relative to that output's greatest value: see
             :class:`~eca_mm.export.parity.Difference`.
         rounds: Of timing; 0 for none.
         force: Write over a file that exists.
 
     Raises:
-        ValueError: If a number makes no sense.
+        UserError: If a number is out of its range.
     """
 
     format: str | None = None
@@ -62,12 +78,12 @@ class Settings:
     def shapes(self, cfg: Config) -> list[Shape]:
         """The images on which the exported network must compute the same as PyTorch."""
         height, width = self.size or ((224, 224) if is_classifier(cfg) else (800, 1344))
-        other = (self.batch + 1, 3, height + 33, width + 17)  # odd, and not a multiple of a stride
+        other = (self.batch + 1, 3, height + 33, width + 17)  # odd: no multiple of a stride
         return [(self.batch, 3, height, width), *([other] if self.dynamic else [])]
 
 
 @dataclass(frozen=True)
-class Report:
+class ExportReport:
     """What was written, and how it compares with PyTorch.
 
     Attributes:
@@ -100,11 +116,11 @@ class Report:
         return '\n'.join(lines)
 
 
-def export(cfg: Config, checkpoint: str, dst: str | Path, settings: Settings | None = None) -> Report:
-    """Writes a part of a model for another runtime, batch norm folded, once it computes what PyTorch does.
+def export(cfg: Config, checkpoint: str, dst: str | Path, settings: ExportSettings | None = None) -> ExportReport:
+    """Writes a part of a model for another runtime, batch norm folded, if it computes what PyTorch does.
 
-    The network as it was in PyTorch and the written file, read back, run on the same random images. A file exists only
-    when they agree, output by output.
+    The network as it was in PyTorch and the written file, read back, run on the same random images. The file is put in
+    its place only when they agree in every output.
 
     Args:
         cfg: From :func:`eca_mm.engine.load_config`.
@@ -113,24 +129,21 @@ def export(cfg: Config, checkpoint: str, dst: str | Path, settings: Settings | N
         settings: How.
 
     Raises:
-        FileExistsError: If the file exists, without ``force``.
-        FileNotFoundError: If the checkpoint is missing.
-        ValueError: If the checkpoint cannot be read or does not fit, the part cannot be exported, a package is missing,
-            the images are too small, an output does not depend on them, or differs by more than the tolerance, or the
-            file cannot be written.
+        UserError: If the file exists, without ``force``, or cannot be written; if a package is missing; as
+            :func:`~eca_mm.export.exported_part.load_part`; if the images are too small; if an output does not depend on
+            them, or differs by more than the tolerance; if the exporter fails.
     """
-    settings, dst = settings or Settings(), Path(dst)
+    settings, dst = settings or ExportSettings(), Path(dst)
     kind = choose_format(dst, settings.format)
     kind.require()
-    check_part(cfg, settings.part)
     check_output(dst, force=settings.force)
     source = Path(checkpoint).expanduser()
     if dst.exists() and source.exists() and dst.samefile(source):
         raise UserError(f'{dst} is the checkpoint itself, which is never written over: name another file')
-    network, metadata = load_network(cfg, checkpoint, settings.part)
+    network, metadata = load_part(cfg, checkpoint, settings.part)
     shapes = settings.shapes(cfg)
     least = _least_size(network, shapes[0]) if settings.dynamic else None
-    expected = {shape: reference(network, shape) for shape in shapes}
+    expected = {shape: reference_outputs(network, shape) for shape in shapes}
     with TemporaryDirectory() as folder:
         file = Path(folder) / f'network{kind.suffixes[0]}'
         run = _write(kind, network, shapes[0], settings.dynamic, metadata, file)
@@ -138,11 +151,11 @@ def export(cfg: Config, checkpoint: str, dst: str | Path, settings: Settings | N
         speed = measure_speed(network, run, shapes[0], settings.rounds) if settings.rounds else None
         write_atomically(dst, file.read_bytes())
     outputs = {name: tuple(tensor.shape) for name, tensor in expected[shapes[0]].items()}
-    return Report(dst, kind.label, metadata, outputs, least, differences, speed)
+    return ExportReport(dst, kind.label, metadata, outputs, least, differences, speed)
 
 
-def _least_size(network: Network, shape: Shape) -> int:
-    """torch.export, also below the ONNX exporter, takes a level of one pixel for a case of its own."""
+def _least_size(network: ExportedPart, shape: Shape) -> int:
+    """Of each side in pixels. torch.export, and with it the ONNX exporter, treats a level of one pixel as a special case."""
     stride = network.stride()
     if min(shape[2:]) <= stride:
         raise UserError(
@@ -152,8 +165,10 @@ def _least_size(network: Network, shape: Shape) -> int:
     return stride + 1
 
 
-def _write(kind: Format, network: Network, shape: Shape, dynamic: bool, metadata: dict[str, str], file: Path) -> Run:
-    if dynamic:  # torch.export takes a batch of 1 for a constant
+def _write(
+    kind: Format, network: ExportedPart, shape: Shape, dynamic: bool, metadata: dict[str, str], file: Path
+) -> Run:
+    if dynamic:  # torch.export makes a batch of 1 a constant
         shape = (max(shape[0], 2), *shape[1:])
     with quietly(f'the export as {kind.label}'), torch.no_grad():
         kind.write(fold_batch_norm(network), random_images(shape), dynamic, metadata, file)
@@ -162,7 +177,7 @@ def _write(kind: Format, network: Network, shape: Shape, dynamic: bool, metadata
 
 def _agree(expected: Outputs, run: Run, shape: Shape, kind: Format, tolerance: float) -> Difference:
     with quietly(f'the network exported as {kind.label}, run on images {shape},'):
-        difference = compare(expected, run, shape)
+        difference = max_difference(expected, run, shape)
     if difference.relative > tolerance:
         raise UserError(
             f'the network exported as {kind.label} differs from PyTorch by {difference}, tolerance {tolerance:g}: '

@@ -1,14 +1,14 @@
-"""What leaves the framework: a network from normalised images to tensors, with batch norm in its convolutions.
+"""The part of a network that leaves the framework: from normalised images to tensors, batch norm folded.
 
 How far detectors go (tried with mmdet 3.5.1, mmcv 2.3.6, torch 2.13 and onnxruntime 1.32): backbone, neck and the raw
-outputs of the RPN, or of a one-stage head, in every format, with free batch and size. The whole detector goes into none:
+outputs of the RPN, or of a one-stage head, in every format, with free batch and size. A whole detector goes into none:
 
-- torch.export, also below torch's present ONNX exporter, stops at the RPN's first branch on values, `if not
-  valid_mask.all()`; inside the latter mmdet's box coder even before that imports `mmdet.core.export`, of mmdet 2.
+- torch.export, which torch's ONNX exporter uses too, stops at the RPN's first branch on values, `if not
+  valid_mask.all()`; within the ONNX exporter mmdet's box coder imports `mmdet.core.export` of mmdet 2 even before that.
 - TorchScript traces it and cannot store mmcv's NMS, a Python function around a compiled one.
-- torch's old, tracing ONNX exporter, with that import mended and torchvision's RoIAlign, writes a file that onnxruntime
-  runs and that is wrong: NMS is a constant in it, the choice made on the traced image. (mmcv's own RoIAlign gives an
-  invalid file.) With torchvision's NMS too, the RoI extractor's branches, one per level, are frozen, and other images fail.
+- torch's old, tracing ONNX exporter, with that import mended and torchvision's RoIAlign, writes a wrong file: NMS is a
+  constant in it, the choice made on the traced image. (mmcv's own RoIAlign gives an invalid file.) With torchvision's
+  NMS too, the RoI extractor's branches, one per level, are frozen, and other images fail.
 
 So decoding, NMS, RoIAlign and the box and mask heads stay with whoever runs the exported part; MMDeploy rewrites them.
 """
@@ -35,7 +35,7 @@ PARTS = ('model', 'backbone', 'features', 'dense')
 STRIDE = 32  # pixels; of a backbone's fifth stage
 
 
-class Network(nn.Module):
+class ExportedPart(nn.Module):
     """A part of a classifier or detector. Takes images (N, 3, H, W), already normalised, and returns a tuple of tensors.
 
     ========  ==========================================================================================================
@@ -60,6 +60,7 @@ class Network(nn.Module):
         self.eval().requires_grad_(False)
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """The tensors by name, in the order of :meth:`forward`."""
         features = self.backbone(images)
         if self.part == 'backbone':
             return _numbered('stage', features, self.backbone.out_indices)
@@ -92,11 +93,17 @@ def is_classifier(cfg: Config) -> bool:
     return cfg.get('default_scope') == 'mmpretrain'
 
 
-def check_part(cfg: Config, part: str) -> None:
-    """Looks whether a part can be exported.
+def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, dict[str, str]]:
+    """A part of the config's model and what must be known to use it.
+
+    Args:
+        cfg: From :func:`eca_mm.engine.load_config`.
+        checkpoint: File of the weights; 'none' for random ones.
+        part: One of ``PARTS``.
 
     Raises:
-        ValueError: If the config's network has no such part, or it cannot leave the framework.
+        UserError: If the config's network has no such part or it cannot leave the framework, and as
+            :func:`~eca_mm.checkpoints.read_checkpoint` and :func:`~eca_mm.engine.model.load_model`.
     """
     if part == 'dense' and is_classifier(cfg):
         raise UserError(
@@ -108,50 +115,40 @@ def check_part(cfg: Config, part: str) -> None:
             "the values of boxes, and mmcv's NMS has no form outside of PyTorch. --part dense goes furthest: backbone, "
             'neck and the raw outputs of the RPN, or of a one-stage head; there are --part features and backbone too'
         )
+    random = checkpoint == 'none'
+    model = load_model(cfg, None if random else read_checkpoint(checkpoint), checkpoint)
+    network = ExportedPart(model, part)
+    if random:
+        _calibrate_batch_norm(network)
+    return network, {**_metadata(cfg, model, network), 'weights': 'random' if random else Path(checkpoint).name}
 
 
-def load_network(cfg: Config, checkpoint: str, part: str) -> tuple[Network, dict[str, str]]:
-    """A part of the config's model and what must be known to use it.
-
-    Args:
-        cfg: From :func:`eca_mm.engine.load_config`.
-        checkpoint: File of the weights; 'none' for random ones.
-        part: One of ``PARTS``.
-
-    Raises:
-        FileNotFoundError, ValueError: As :func:`~eca_mm.checkpoints.read_checkpoint`, :func:`load_model` and
-            :func:`check_part`.
-    """
-    check_part(cfg, part)
-    model = load_model(cfg, None if checkpoint == 'none' else read_checkpoint(checkpoint), checkpoint)
-    network = Network(model, part)
-    if checkpoint == 'none':
-        _settle(network)
-    weights = 'random' if checkpoint == 'none' else Path(checkpoint).name
-    return network, {**_metadata(cfg, model, network), 'weights': weights}
+def random_images(shape: tuple[int, ...]) -> Tensor:
+    """Normally distributed numbers, the same ones each time."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def _settle(network: Network) -> None:
-    """Gives a random network's batch norms the statistics of random images.
+def _calibrate_batch_norm(network: ExportedPart) -> None:
+    """Gives the batch norms the statistics of random images.
 
-    With those of a new layer hardly a signal reaches its end, and any two networks would agree.
+    With those of a new layer hardly a signal reaches the end of a network, and any two networks would agree.
     """
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.train().momentum = 1.0
     with torch.no_grad():
-        network(torch.randn(4, 3, 128, 128))
+        network(random_images((4, 3, 128, 128)))
     network.eval()
 
 
-def fold_batch_norm(network: Network) -> Network:
+def fold_batch_norm(network: ExportedPart) -> ExportedPart:
     """A copy in which every batch norm after a convolution is part of it: ``w' = w g / s``, ``b' = (b - m) g / s + c``,
     with ``s = sqrt(v + eps)`` and BN's running mean m and variance v, weight g and bias c.
     """
     return fuse_conv_bn(copy.deepcopy(network))
 
 
-def _metadata(cfg: Config, model: nn.Module, network: Network) -> dict[str, str]:
+def _metadata(cfg: Config, model: nn.Module, network: ExportedPart) -> dict[str, str]:
     """Text by name, for the file; lists and numbers as JSON."""
     normalisation = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     rgb = normalisation.get('to_rgb') or normalisation.get('bgr_to_rgb')
