@@ -1,18 +1,18 @@
 """Detectors of MMDetection 1.x at test time: what mmdet's legacy pieces leave out.
 
-1.x counted pixels: a box [x1, x2] holds both of its ends and is x2 - x1 + 1 wide. mmdet's ``LegacyDeltaXYWHBBoxCoder``
-counts so, but what it decodes reaches half a pixel further on both sides, and nobody takes that back: the second stage
-adds another pixel, and COCO's file gets the box half a pixel to the left and above. A detector that finds every box
-perfectly then has, on 80 images of COCO, an AP of 93.9, and 83.2 for small objects, instead of 100 (tests/test_legacy.py).
-mmdet itself measured 0.5 box AP and 0.3 mask AP less than 1.x with its pieces (configs/legacy_1.x/README.md, Mask R-CNN);
-the paper's ECA and SE are 0.3 apart with ResNet-50. With these classes, boxes are those of 1.x from the anchor to the
-last NMS, and COCO's only in what is returned.
+1.x counted pixels: a box [x1, x2] contains both of its ends and is x2 - x1 + 1 wide. mmdet's ``LegacyDeltaXYWHBBoxCoder``
+counts so too, but the boxes that it decodes reach half a pixel further on both sides. Nothing corrects that: the second
+stage adds another pixel, and the boxes in COCO's file lie half a pixel to the left and above. A detector that finds every
+box perfectly then has, on 80 images of COCO, an AP of 93.9, and 83.2 for small objects, instead of 100
+(tests/models/test_legacy.py). mmdet itself measured 0.5 box AP and 0.3 mask AP less than 1.x with its pieces
+(configs/legacy_1.x/README.md, Mask R-CNN); the paper's ECA and SE are 0.3 apart with ResNet-50. With the classes of this
+module, boxes are those of 1.x from the anchor to the last NMS, and COCO's only in what is returned.
 
 For testing only: their targets for training are not those of 1.x.
 
 Left as in mmdet 3: the scale factors of width and height differ by rounding, RoIs smaller than a cell of their feature
 map count as one cell, and RetinaNet takes the 1000 best classes of anchors per level, not all classes of the 1000 best
-anchors. Import this module (``custom_imports``) to have the names; it needs mmdet.
+anchors. The module needs mmdet; import it (``custom_imports``) to register its classes.
 """
 
 from typing import Any
@@ -31,14 +31,14 @@ from torch import Tensor
 
 
 def _to_coco(results: InstanceData) -> InstanceData:
-    """From the pixels of the original image, both ends included, to COCO's [left, top, right, bottom]."""
+    """Boxes (N, 4) in pixels of the original image, both ends included, to COCO's [left, top, right, bottom]."""
     results.bboxes = results.bboxes + results.bboxes.new_tensor([0, 0, 1, 1])
     return results
 
 
 @TASK_UTILS.register_module()
 class LegacyBoxCoder(LegacyDeltaXYWHBBoxCoder):
-    """mmdet's legacy coder with the half pixels of 1.x: what it encodes, it decodes to the same box.
+    """mmdet's legacy coder with the half pixels of 1.x: decoding an encoded box returns the same box.
 
     With the centre gx and the width gw = (x2 - x1 + 1) e^dw: x1 = gx - gw / 2 + 1/2, x2 = gx + gw / 2 - 1/2.
     """
@@ -62,7 +62,7 @@ class LegacyBoxCoder(LegacyDeltaXYWHBBoxCoder):
 
 @MODELS.register_module()
 class LegacyRoIExtractor(SingleRoIExtractor):
-    """RoIs (N, 5) that end after their last pixel: both for RoIAlign and for the choice of the feature map."""
+    """Lets RoIs (N, 5) end after their last pixel, both for RoIAlign and for the choice of the feature map."""
 
     def forward(self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         return super().forward(feats, rois + rois.new_tensor([0, 0, 0, 1, 1]), roi_scale_factor)
@@ -70,7 +70,7 @@ class LegacyRoIExtractor(SingleRoIExtractor):
 
 @MODELS.register_module()
 class LegacyRoIHead(StandardRoIHead):
-    """NMS in the original image's pixels, with masks too; boxes returned as COCO's."""
+    """NMS in pixels of the original image, with masks too; returns boxes as COCO's."""
 
     def predict(
         self,
@@ -82,7 +82,7 @@ class LegacyRoIHead(StandardRoIHead):
         metas = [sample.metainfo for sample in batch_data_samples]
         results = self.predict_bbox(x, metas, rpn_results_list, self.test_cfg, rescale=rescale)
         if self.with_mask:
-            if rescale:  # mmdet 3's mask head expects what the network saw, and scales it back
+            if rescale:  # mmdet 3's mask head expects boxes of the resized image, and scales them back
                 for result, meta in zip(results, metas, strict=True):
                     result.bboxes = result.bboxes * result.bboxes.new_tensor(meta['scale_factor']).repeat(2)
             results = self.predict_mask(x, metas, results, rescale=rescale)
@@ -120,7 +120,7 @@ class LegacyMaskHead(FCNMaskHead):
 
 @MODELS.register_module()
 class LegacyRetinaHead(RetinaHead):
-    """Boxes returned as COCO's."""
+    """Returns boxes as COCO's."""
 
     def _bbox_post_process(self, *args: Any, **kwargs: Any) -> InstanceData:
         return _to_coco(super()._bbox_post_process(*args, **kwargs))

@@ -1,4 +1,4 @@
-"""The integers that layers are made of, checked."""
+"""Checks of the integers that layers are built from."""
 
 import operator
 from collections.abc import Callable
@@ -16,10 +16,10 @@ def positive_int(
         name: The argument's name, for the error.
         value: Its value.
         kind: What it must be, for the error.
-        fits: What a positive integer must fulfil besides.
+        fits: A further condition on the positive integer.
 
     Raises:
-        ValueError: If ``value`` is not a positive integer, or does not fit.
+        UserError: If ``value`` is not a positive integer, or does not fulfil the condition.
     """
     try:
         number = operator.index(value)
@@ -31,6 +31,6 @@ def positive_int(
 
 
 def divisor(name: str, value: Any, channels: int) -> int:
-    """``value`` as an int that divides ``channels``; ValueError as :func:`positive_int`."""
+    """``value`` as an int that divides ``channels``; raises UserError as :func:`positive_int`."""
     kind = f'a positive divisor of in_channels={channels}'
     return positive_int(name, value, kind, lambda n: channels % n == 0)

@@ -25,7 +25,7 @@ def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
         An odd kernel size.
 
     Raises:
-        ValueError: If ``channels`` is not a positive integer or ``gamma`` is not positive.
+        UserError: If ``channels`` is not a positive integer or ``gamma`` is not positive.
 
     >>> [eca_kernel_size(c) for c in (64, 128, 256, 512, 1024, 2048)]
     [3, 5, 5, 5, 5, 7]
@@ -47,8 +47,8 @@ def _odd_kernel_size(kernel_size: int | None, channels: int, gamma: float, b: fl
 class ECALayer(ChannelAttention):
     """Efficient Channel Attention (Eq. 5-6): ``X * sigmoid(C1D_k(g(X)))``.
 
-    One 1D convolution of k weights runs along the channels; every channel's weight depends on its k neighbours. Takes
-    and returns (N, C, H, W). The sigmoid is Eq. 6's; Figure 3's code leaves it out.
+    One 1D convolution of k weights runs along the channels; every channel's weight depends on its k neighbours. The
+    sigmoid is Eq. 6's; Figure 3's code leaves it out.
 
     Args:
         in_channels: Number of channels C.
@@ -56,8 +56,7 @@ class ECALayer(ChannelAttention):
         gamma, b: Parameters of Eq. 9, used when ``kernel_size`` is None.
 
     Raises:
-        ValueError: If ``in_channels`` is not a positive integer, or ``kernel_size`` not a positive odd one; in
-            ``forward``, for an input that is not 4-dimensional.
+        UserError: If ``in_channels`` is not a positive integer, or ``kernel_size`` not a positive odd one.
 
     >>> ECALayer(512)
     ECALayer(
@@ -74,16 +73,15 @@ class ECALayer(ChannelAttention):
         self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
 
     def weights(self, y: Tensor) -> Tensor:
-        return self.conv(y[:, None])[:, 0].sigmoid()  # the channels are the length of the convolution's input (N, 1, C)
+        return self.conv(y[:, None])[:, 0].sigmoid()  # along the channels: (N, 1, C)
 
 
 @MODELS.register_module()
 class ECANSLayer(ChannelAttention):
     """ECA without shared parameters, ECA-NS (Eq. 4): ``w_i = sigmoid(sum_j alpha_i^j y_i^j)``, kC weights.
 
-    Every channel weighs its own k neighbours; beyond the first and the last channel they are zero. Takes and returns
-    (N, C, H, W). As in the authors' code the weights are those of a depth-wise convolution: ``conv.weight`` of shape
-    (C, 1, k).
+    Every channel weighs its own k neighbours; beyond the first and the last channel they are zero. As in the authors'
+    code the weights are those of a depth-wise convolution: ``conv.weight`` of shape (C, 1, k).
 
     Args and errors: those of :class:`ECALayer`.
     """

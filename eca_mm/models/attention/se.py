@@ -12,8 +12,8 @@ from eca_mm.models.attention.base import ChannelAttention
 class SELayer(ChannelAttention):
     """Squeeze-and-Excitation (Eq. 1-2): ``X * sigmoid(W2 ReLU(W1 g(X)))``, 2 C^2 / r weights.
 
-    Takes and returns (N, C, H, W). The fully-connected layers have no biases unless asked for: only so does SE-ResNet-50
-    have the 26.77M parameters of Table 2.
+    The fully-connected layers have no biases by default: only without them has SE-ResNet-50 the 26.77M parameters of
+    Table 2.
 
     Args:
         in_channels: Number of channels C.
@@ -21,8 +21,7 @@ class SELayer(ChannelAttention):
         bias: Biases in both layers, as timm's and mmpretrain's SE have them.
 
     Raises:
-        ValueError: If ``in_channels`` is not a positive integer, or ``ratio`` does not divide it; in ``forward``, for
-            an input that is not 4-dimensional.
+        UserError: If ``in_channels`` is not a positive integer, or ``ratio`` does not divide it.
     """
 
     _abbr_ = 'se'
@@ -41,13 +40,13 @@ class SELayer(ChannelAttention):
 
 @MODELS.register_module()
 class SEVar1Layer(ChannelAttention):
-    """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, no weights at all. Takes and returns (N, C, H, W).
+    """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, without parameters.
 
     Args:
         in_channels: Number of channels C; nothing depends on it.
 
     Raises:
-        ValueError: If ``in_channels`` is not a positive integer; in ``forward``, for an input that is not 4-dimensional.
+        UserError: If ``in_channels`` is not a positive integer.
     """
 
     _abbr_ = 'se'
@@ -64,7 +63,7 @@ class SEVar1Layer(ChannelAttention):
 class SEGCLayer(ChannelAttention):
     """SE with one group-wise layer (Eq. 3): ``X * sigmoid(W_G g(X))``, W_G block-diagonal, C^2 / G weights in G groups.
 
-    Takes and returns (N, C, H, W). Table 1 has five of them: ``groups=1`` is SE-Var3 (C^2 weights), ``groups=16`` is
+    Table 1 has five of them: ``groups=1`` is SE-Var3 (C^2 weights), ``groups=16`` is
     SE-GC1; ``group_width=1`` is SE-Var2 (C weights), 16 and 8 are SE-GC2 and SE-GC3.
 
     Args:
@@ -73,8 +72,8 @@ class SEGCLayer(ChannelAttention):
         group_width: Channels per group C / G, instead of ``groups``.
 
     Raises:
-        ValueError: If ``in_channels`` is not a positive integer, not exactly one of both others is given, or it does
-            not divide ``in_channels``; in ``forward``, for an input that is not 4-dimensional.
+        UserError: If ``in_channels`` is not a positive integer, not exactly one of both others is given, or it does
+            not divide ``in_channels``.
     """
 
     _abbr_ = 'se'

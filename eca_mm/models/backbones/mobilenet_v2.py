@@ -4,13 +4,39 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.registry import MODELS
-from mmpretrain.models.backbones.mobilenet_v2 import MobileNetV2
+from mmpretrain.models.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
+from torch import Tensor, nn
 
-from eca_mm.models.backbones.common import Attention, StrictBackbone, build_attention, per_stage
+from eca_mm.models.backbones.common import Attention, AttentionBackbone, AttentionBlock, per_stage
+
+
+class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
+    """A bottleneck ``x + attention(conv(x))``, without the sum where the shape changes.
+
+    The layer is registered in ``conv``, hence the keys of checkpoints: ``layer3.1.conv.eca.conv.weight``.
+    """
+
+    conv: nn.Sequential
+    use_res_connect: bool
+
+    def __init__(self, in_channels: int, out_channels: int, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
+        super().__init__(in_channels, out_channels, *args, **kwargs)
+        self.out_channels = out_channels
+        self.num_convs = len(self.conv)
+        self.fill_slot(attention, 'conv')
+
+    def residual(self, x: Tensor) -> Tensor:
+        out = x
+        for conv in list(self.conv)[: self.num_convs]:
+            out = conv(out)
+        return self.tail(out, x) if self.use_res_connect else self.attend(out)
+
+    def tail(self, out: Tensor, identity: Tensor) -> Tensor:
+        return self.attend(out) + identity
 
 
 @MODELS.register_module()
-class AttentionMobileNetV2(StrictBackbone, MobileNetV2):
+class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
     """mmpretrain's MobileNetV2 with one attention layer in every bottleneck, after the linear projection's norm and
     before the sum, where there is one (the paper's "Comparisons using MobileNetV2").
 
@@ -24,17 +50,25 @@ class AttentionMobileNetV2(StrictBackbone, MobileNetV2):
             init_cfg, ... What :class:`AttentionResNet` says of the last two holds here too.
 
     Raises:
-        ValueError: For an attention that is not registered, a sequence of attentions that has not one entry per stage,
-            or a stage that there is not.
+        UserError: For an attention that is not registered, or a sequence of attentions that has not one entry per stage.
+        ValueError: For a stage in ``out_indices`` or ``frozen_stages`` that does not exist.
     """
 
     arch_settings: list[list[int]]
 
     def __init__(self, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        for i, cfg in enumerate(per_stage('attention', attention, len(self.arch_settings))):
-            for block in getattr(self, f'layer{i + 1}') if cfg is not None else ():
-                block.conv.add_module(*build_attention(cfg, _out_channels(block)))
+        super().__init__(attention, len(self.arch_settings), **kwargs)
+
+    def make_layer(self, out_channels: int, num_blocks: int, stride: int, expand_ratio: int) -> nn.Sequential:
+        """One stage, as mmpretrain builds it, of our blocks."""
+        options = dict(norm_cfg=self.norm_cfg, conv_cfg=self.conv_cfg, act_cfg=self.act_cfg, with_cp=self.with_cp)
+        options['attention'] = next(self.stage_attention)
+        blocks = []
+        for i in range(num_blocks):
+            step = stride if i == 0 else 1
+            blocks.append(AttentionInvertedResidual(self.in_channels, out_channels, step, expand_ratio, **options))
+            self.in_channels = out_channels
+        return nn.Sequential(*blocks)
 
 
 @MODELS.register_module()
@@ -47,13 +81,9 @@ class ECAMobileNetV2(AttentionMobileNetV2):
         kwargs: As for :class:`AttentionMobileNetV2`, without ``attention``.
 
     Raises:
-        ValueError: For an even or non-positive kernel size, or a sequence that has not one entry per stage.
+        UserError: For an even or non-positive kernel size, or a sequence that has not one entry per stage.
     """
 
     def __init__(self, kernel_size: int | None | Sequence[int | None] = None, **kwargs: Any) -> None:
         sizes = per_stage('kernel_size', kernel_size, len(self.arch_settings))
         super().__init__([dict(type='eca_mm.ECALayer', kernel_size=k) for k in sizes], **kwargs)
-
-
-def _out_channels(block: Any) -> int:
-    return list(block.conv)[-1].conv.out_channels

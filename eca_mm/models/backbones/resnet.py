@@ -6,56 +6,43 @@ from typing import Any
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck, ResLayer, ResNet
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from eca_mm.errors import UserError
-from eca_mm.models.backbones.common import Attention, StrictBackbone, build_attention, per_stage
+from eca_mm.models.backbones.common import Attention, AttentionBackbone, AttentionBlock, per_stage
 
 
-class _AttentionSlot(nn.Module):
-    """A residual block whose branch ends in an attention layer, before drop path and the sum (the paper's Figure 2)."""
+class _AttentionBlock(AttentionBlock):
+    """A block ``ReLU(drop_path(attention(branch(x))) + shortcut(x))``."""
 
     num_convs: int
-    out_channels: int
-    with_cp: bool
     relu: nn.Module
     drop_path: nn.Module
     downsample: nn.Module | None
 
     def __init__(self, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.attention_name: str | None = None
-        if attention is not None:
-            self.attention_name, layer = build_attention(attention, self.out_channels)
-            self.add_module(self.attention_name, layer)
+        self.fill_slot(attention)
 
-    def _residual(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor) -> Tensor:
         out = x
         for i in range(1, self.num_convs + 1):
-            out = getattr(self, f'norm{i}')(getattr(self, f'conv{i}')(out))
-            if i < self.num_convs:
-                out = self.relu(out)
-        if self.attention_name is not None:
-            out = getattr(self, self.attention_name)(out)
-        identity = x if self.downsample is None else self.downsample(x)
-        return self.drop_path(out) + identity
+            out = getattr(self, f'norm{i}')(getattr(self, f'conv{i}')(out if i == 1 else self.relu(out)))
+        return self.tail(out, x if self.downsample is None else self.downsample(x))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.with_cp and x.requires_grad:
-            return self.relu(checkpoint(self._residual, x, use_reentrant=False))
-        return self.relu(self._residual(x))
+    def tail(self, out: Tensor, identity: Tensor) -> Tensor:
+        return self.relu(self.drop_path(self.attend(out)) + identity)
 
 
-class AttentionBasicBlock(_AttentionSlot, BasicBlock):
+class AttentionBasicBlock(_AttentionBlock, BasicBlock):
     num_convs = 2
 
 
-class AttentionBottleneck(_AttentionSlot, Bottleneck):
+class AttentionBottleneck(_AttentionBlock, Bottleneck):
     num_convs = 3
 
 
 @MODELS.register_module()
-class AttentionResNet(StrictBackbone, ResNet):
+class AttentionResNet(AttentionBackbone, ResNet):
     """mmpretrain's ResNet with one attention layer in every block, after its last norm and before the residual sum.
 
     Takes images (N, 3, H, W) and returns a tuple of features, one per stage in ``out_indices``: (N, 256 * 2^i, H /
@@ -73,11 +60,10 @@ class AttentionResNet(StrictBackbone, ResNet):
             in mmpretrain both passes move the running statistics of its batch norms that are being trained.
 
     Raises:
-        ValueError: For an unknown depth, an attention that is not registered, a sequence of attentions that has not one
-            entry per stage, or a stage in ``out_indices`` or ``frozen_stages`` that there is not.
+        UserError: For an unknown depth, an attention that is not registered, a sequence of attentions that has not one
+            entry per stage, or a stage in ``out_indices`` or ``frozen_stages`` that does not exist.
     """
 
-    res_layers: list[str]
     arch_settings = {
         18: (AttentionBasicBlock, (2, 2, 2, 2)),
         34: (AttentionBasicBlock, (3, 4, 6, 3)),
@@ -90,12 +76,10 @@ class AttentionResNet(StrictBackbone, ResNet):
         if depth not in self.arch_settings:
             raise UserError(f'depth must be one of {sorted(self.arch_settings)}, got {depth!r}')
         _check_stages(**kwargs)
-        self._stage_attention = per_stage('attention', attention, kwargs.get('num_stages', 4))
-        super().__init__(depth, **kwargs)
+        super().__init__(attention, kwargs.get('num_stages', 4), depth=depth, **kwargs)
 
     def make_res_layer(self, **kwargs: Any) -> nn.Module:
-        stage = len(self.res_layers)
-        return ResLayer(attention=self._stage_attention[stage], **kwargs)
+        return ResLayer(attention=next(self.stage_attention), **kwargs)
 
 
 @MODELS.register_module()
@@ -109,7 +93,7 @@ class ECAResNet(AttentionResNet):
         kwargs: As for :class:`AttentionResNet`, without ``attention``.
 
     Raises:
-        ValueError: As :class:`AttentionResNet`; for an even or non-positive kernel size, or a sequence of kernel sizes
+        UserError: As :class:`AttentionResNet`; for an even or non-positive kernel size, or a sequence of kernel sizes
             that has not one entry per stage.
     """
 
@@ -126,7 +110,11 @@ def _check_stages(
     frozen_stages: int = -1,
     **_: Any,
 ) -> None:
-    """ValueError for what mmpretrain, with these defaults, asserts without a word."""
+    """Refuses what mmpretrain, with these defaults, refuses by an assertion without a message.
+
+    Raises:
+        UserError: With the argument and the values that it may have.
+    """
     if num_stages not in range(1, 5):
         raise UserError(f'num_stages must be 1 to 4, got {num_stages!r}')
     per_stage('strides', strides, num_stages)
