@@ -21,16 +21,16 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
         source: A file, a URL, a known name such as ``eca_resnet50_k3557``, or ``timm://NAME``, see :func:`read_weights`.
 
     Raises:
-        FileNotFoundError, ValueError: As :func:`read_weights`, and ValueError as :func:`find_layout`,
-            :func:`check_kernel_sizes` and :func:`check_fit`; also if a config in the file states another style than the
-            backbone has. The backbone is then unchanged.
+        UserError: As :func:`read_weights`, :func:`find_layout`, :func:`check_kernel_sizes`, :func:`check_fit` and
+            :func:`check_values`; also if a config in the file states another style than the backbone has. The backbone
+            is then unchanged.
     """
     file = read_weights(source)
     tensors = file.tensors
     what = f'{source} does not fit {type(backbone).__name__}'
     try:
         ours = to_ours(tensors, find_layout(tensors)).tensors
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f'{what}: {error}') from error
     check_kernel_sizes(source, ours)
     parts = {name for name, _ in backbone.named_children()}

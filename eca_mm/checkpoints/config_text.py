@@ -19,7 +19,7 @@ def backbone_config(text: str) -> dict[str, Any]:
         Nothing if there is no backbone in the text.
 
     Raises:
-        ValueError: If it is not Python.
+        UserError: If it is not Python.
 
     >>> backbone_config('model = dict(backbone=dict(depth=50, style="caffe", norm_cfg=norm_cfg))')
     {'depth': 50, 'style': 'caffe'}

@@ -5,7 +5,6 @@ import os
 import re
 import warnings
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -23,8 +22,6 @@ _CATALOGUES = {
     'openmmlab': get_external_models,
     'mmcls': get_mmcls_models,
 }
-
-
 RELIABLE = ('download.pytorch.org',)  # hosts whose names of files never have another sha256
 
 
@@ -40,8 +37,8 @@ def local_file(source: str) -> Path:
             ``torchvision://resnet50``, ``open-mmlab://...``, ``mmcls://...``.
 
     Raises:
-        FileNotFoundError: If there is no such file; for one of the authors' with where to get it.
-        ValueError: For a URL that cannot be had or, of PyTorch, gives another file, or an unknown name with ``://``.
+        MissingFileError: If there is no such file; for one of the authors' with where to get it.
+        UserError: For a URL that cannot be had or, of PyTorch, gives another file, or an unknown name with ``://``.
     """
     if '://' in source:
         return _download(source)
@@ -53,7 +50,7 @@ def local_file(source: str) -> Path:
     return path
 
 
-def cache_file(source: str) -> Path | None:
+def _download_file(source: str) -> Path | None:
     """Where the download of a source is, or will be; None if the source is a file of this machine."""
     if '://' not in source:
         return None
@@ -62,24 +59,24 @@ def cache_file(source: str) -> Path | None:
     if parts.scheme == 'file' and Path(url2pathname(parts.path)).is_file():
         return None
     name = os.path.basename(parts.path)
-    if not _promised(name):  # many files on the web have the same last name
+    if not _sha256_in_name(name):  # many files on the web have the same last name
         name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
     return Path(torch.hub.get_dir(), 'checkpoints', name)
 
 
-def forget(source: str) -> bool:
+def remove_download(source: str) -> bool:
     """Removes a download, unless it has the name under which other libraries share it; returns whether it did."""
-    path = cache_file(source)
+    path = _download_file(source)
     if path is None or path.name == os.path.basename(urlparse(_url(source)).path):
         return False
     path.unlink(missing_ok=True)
     return True
 
 
-def _promised(name: str) -> str:
+def _sha256_in_name(name: str) -> str:
     """The digits of its sha256 that a file's name has, if any.
 
-    >>> _promised('resnet50-0676ba61.pth'), _promised('resnet50-20200130.pth')
+    >>> _sha256_in_name('resnet50-0676ba61.pth'), _sha256_in_name('resnet50-20200130.pth')
     ('0676ba61', '')
     """
     found = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', name)  # digits alone are a date
@@ -87,16 +84,16 @@ def _promised(name: str) -> str:
 
 
 def _download(source: str) -> Path:
-    url, path = _url(source), cache_file(source)
+    url, path = _url(source), _download_file(source)
     parts = urlparse(url)
     if path is None:
         return Path(url2pathname(parts.path))
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        promised = _promised(os.path.basename(parts.path))
+        promised = _sha256_in_name(os.path.basename(parts.path))
         try:
             torch.hub.download_url_to_file(url, str(path), promised if parts.hostname in RELIABLE else None)
-        except (URLError, OSError, RuntimeError) as error:  # RuntimeError: another sha256
+        except (OSError, RuntimeError) as error:  # RuntimeError: another sha256
             raise UserError(f'{source} cannot be downloaded: {error}') from error
         if promised and not (found := sha256(path)).startswith(promised):
             warnings.warn(f'{source} is another file than its name says: its sha256 is {found}', stacklevel=2)

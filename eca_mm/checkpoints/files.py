@@ -38,7 +38,6 @@ class Weights:
         dropped: Name of each other entry -> why it is left out.
         config: The backbone's arguments in the config with which OpenMMLab's libraries trained it, or that we wrote;
             empty where there is none.
-        arch: The name or code of the network, where the checkpoint or its source tells it.
         notes: Sentences for the user about what is not known of the weights.
     """
 
@@ -46,7 +45,6 @@ class Weights:
     path: Path | None = None
     dropped: dict[str, str] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    arch: str = ''
     notes: list[str] = field(default_factory=list)
 
 
@@ -59,39 +57,32 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
         entry: The entry of the checkpoint that holds the weights, see :func:`find_weights`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be had or read, as :func:`read_checkpoint`; if it holds no weights, as
+        MissingFileError: If there is no such file.
+        UserError: If it cannot be had or read, as :func:`read_checkpoint`; if it holds no weights, as
             :func:`find_weights`; if it names a network that is none of ours.
     """
     if source.startswith('timm://'):
         if entry is not None:
             raise UserError(f'{source} has no entries: leave out --entry {entry}')
-        name = source.removeprefix('timm://')
-        return Weights(timm_weights(name), arch=name)
-    return _read(source, entry)
-
-
-def _read(source: str, entry: str | None) -> Weights:
+        return Weights(timm_weights(source.removeprefix('timm://')))
     checkpoint = read_checkpoint(source)
+    check_arch(str(checkpoint.get('arch')), source)
     entry, tensors = find_weights(checkpoint, source, entry)
     state = checkpoint[entry] if entry else checkpoint
-    dropped = {str(key): _why(key, value) for key, value in checkpoint.items() if key != entry} if entry else {}
-    dropped |= {str(key): _why(key, value) for key, value in state.items() if key not in tensors}
+    dropped = {key: _reason(key, value) for key, value in checkpoint.items() if key != entry} if entry else {}
+    dropped |= {key: _reason(key, value) for key, value in state.items() if key not in tensors}
     meta = checkpoint['meta'] if isinstance(checkpoint.get('meta'), dict) else {}
     weights = Weights(tensors, local_file(source), dict(sorted(dropped.items())))
-    weights.arch = str(checkpoint.get('arch') or meta.get('network') or source.partition('torchvision://')[2])
-    if 'arch' in checkpoint:
-        check_arch(weights.arch, source)
     text = next((meta[key] for key in ('network', 'cfg', 'config_text') if isinstance(meta.get(key), str)), None)
     if text is not None:
         try:
             weights.config = backbone_config(text)
-        except ValueError as error:
+        except UserError as error:
             weights.notes.append(f'{error}: whether its style, strides and dilations are the usual ones is not known')
     return weights
 
 
-def _why(key: str, value: Any) -> str:
+def _reason(key: str, value: Any) -> str:
     if key in COUNTERS:
         return 'how many models were averaged'
     if is_weights(value):
@@ -108,7 +99,7 @@ def write_weights(tensors: Mapping[str, Tensor], meta: dict[str, Any], path: Pat
         bare: A ``.pth`` of tensors alone, without metadata.
 
     Raises:
-        ValueError: If the file cannot be written.
+        UserError: If the file cannot be written.
     """
     state = {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     if path.suffix == '.safetensors':

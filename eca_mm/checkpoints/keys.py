@@ -1,7 +1,9 @@
 """What other libraries call the weights of our networks: tables of keys, and which file is of which library.
 
-The names in the middle are those of our classifiers, ``backbone.*`` and ``head.fc.*``. No key tells where a block has its
-stride, how a convolution is dilated, nor of layers without weights: anti-aliasing, activations, SE-Var1.
+Every table translates to and from the names of our classifiers, ``backbone.*`` and ``head.fc.*``. No key tells where a
+block has its stride, how a convolution is dilated, nor of layers without weights: anti-aliasing, activations, SE-Var1.
+
+A new source is a `Layout`, with a table of `VARIANTS` where its names differ; a new kind of network is in `NETWORKS`.
 """
 
 import re
@@ -10,7 +12,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from eca_mm.checkpoints.conversion import Conversion
+from eca_mm.checkpoints.fit import first_names
+from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.checkpoints.weights import plain
 from eca_mm.errors import UserError
 
@@ -56,6 +59,9 @@ def _mobilenet() -> Pairs:
 _CONV_BN = ((0, 'conv'), (1, 'bn'))
 MOBILENET = _mobilenet()
 
+# Kind of network: a pattern of keys that every backbone of this kind has here, and no other.
+NETWORKS = {'ResNet': r'layer\d\.\d+\.conv\d\.weight', 'MobileNetV2': r'layer\d\.\d+\.conv\.\d\.conv\.weight'}
+
 # A pattern of keys that only the other library has, and the pairs to apply when there is one.
 VARIANTS: tuple[tuple[str, Pairs], ...] = (
     (r'conv1\.6\.weight', TIMM_STEM),
@@ -86,19 +92,18 @@ DETECTOR = (
     'decode_head.',
     'auxiliary_head.',
 )
-_OURS = r'backbone\.layer\d\.\d+\.conv.+'
-_RESNET = r'layer\d\.\d+\.conv\d\.weight'
+_ANY = '|'.join(NETWORKS.values())
+_RESNET = NETWORKS['ResNet']
 LAYOUTS = (
-    Layout('mmdet', (_OURS, f'({"|".join(DETECTOR)}).+'), 'backbone.', dropped=DETECTOR),
-    Layout('mmpretrain', (_OURS,), 'backbone.', 'head.fc.'),
+    Layout('mmdet', (rf'backbone\.({_ANY})', f'({"|".join(DETECTOR)}).+'), 'backbone.', dropped=DETECTOR),
+    Layout('mmpretrain', (rf'backbone\.({_ANY})',), 'backbone.', 'head.fc.'),
     Layout('authors', (_RESNET, r'fc\..+', r'layer\d\.\d+\.eca\..+'), classifier='fc.'),
     Layout('authors', (r'features\.\d+\.conv\.[34]\.conv\.weight',), classifier='classifier.1.'),
     Layout('timm', (_RESNET, r'layer\d\.\d+\.se\.(conv|fc1)\.weight', r'fc\..+'), classifier='fc.'),
     Layout('timm', (_RESNET, r'conv1\.6\.weight|layer1\.0\.downsample\.2\.weight'), classifier='fc.'),
     Layout('torchvision', (_RESNET, r'fc\..+'), classifier='fc.'),
     Layout('torchvision', (r'features\.\d+\.conv\.0\.0\.weight',), classifier='classifier.1.'),
-    Layout('backbone', (_RESNET,)),
-    Layout('backbone', (r'layer\d\.\d+\.conv\.\d\.conv\.weight',)),
+    Layout('backbone', (_ANY,)),
     Layout('timm', (_RESNET,), classifier='fc.'),  # if told so: a plain network of timm has torchvision's keys
 )
 
@@ -111,7 +116,7 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
         source: Take it for one of this source, as plain ResNets of torchvision and timm have the same keys.
 
     Raises:
-        ValueError: If the keys are of no network that this package has, or not of that source.
+        UserError: If the keys are of no network that this package has, or not of that source.
     """
     names = [plain(key) for key in keys]
     for layout in LAYOUTS:
@@ -120,30 +125,30 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
             return layout
     known = source or ', '.join(dict.fromkeys(layout.source for layout in LAYOUTS))
     raise UserError(
-        f'these are not the weights of a ResNet or MobileNetV2 as {known} name{"s" * bool(source)} them: '
-        f'{len(names)} keys, {", ".join(names[:3])}, ...'
+        f'these are not the weights of a {" or ".join(NETWORKS)} as {known} name{"s" * bool(source)} them: '
+        f'{len(names)} keys, {first_names(names, 3)}'
     )
 
 
-def to_ours(tensors: Mapping[str, Tensor], layout: Layout) -> Conversion:
+def to_ours(tensors: Mapping[str, Tensor], layout: Layout) -> Renaming:
     """Gives weights the names that they have in our classifiers.
 
     A key without a rule keeps its name, below ``backbone.`` where all is backbone: whether it has a place is for the
     comparison with a model to say.
 
     Raises:
-        ValueError: If two keys become one.
+        UserError: If two keys become one.
     """
     names = {key: plain(key) for key in tensors}
     inner = [name.removeprefix(layout.backbone) for name in names.values()]
     pairs = tuple(pair for sign, group in VARIANTS if any(re.fullmatch(sign, name) for name in inner) for pair in group)
-    result = Conversion()
+    result = Renaming()
     for key, name in names.items():
         tensor = tensors[key]
         if layout.classifier and name.startswith(layout.classifier):
             name = f'head.fc.{name.removeprefix(layout.classifier)}'
         elif name.startswith(layout.dropped):
-            result.drop(key, 'belongs to the detector, not to its backbone')
+            result.dropped[key] = 'belongs to the detector, not to its backbone'
             continue
         elif name.startswith(layout.backbone):
             name, tensor = _attention(f'backbone.{rename(name.removeprefix(layout.backbone), pairs)}', tensor)
@@ -171,3 +176,20 @@ def _attention(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     if '.se.fc' in name and tensor.ndim == 4:  # timm's and mmpretrain's SE has 1x1 convolutions for our linear layers
         tensor = tensor.flatten(1)
     return name, tensor
+
+
+def kernel_sizes(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """k of ECA by stage, without entries where there is none: (3, 5, 5, 7) for the paper's ECA-ResNet-50.
+
+    Args:
+        weights: By the names of our backbones or classifiers, such as ``backbone.state_dict()``.
+
+    >>> kernel_sizes({f'layer{n}.0.eca.conv.weight': Tensor(1, 1, k) for n, k in ((1, 3), (4, 7))})
+    (3, 7)
+    """
+    sizes = {}
+    for key, value in weights.items():
+        stage = re.match(r'(?:backbone\.)?\D*(\d+)\..*\beca\.conv\.weight$', key)
+        if stage and value.ndim == 3:  # (1, 1, k), or (C, 1, k) of ECA-NS
+            sizes[int(stage[1])] = value.shape[2]
+    return tuple(sizes[stage] for stage in sorted(sizes))

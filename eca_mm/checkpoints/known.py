@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from eca_mm.checkpoints.keys import kernel_sizes
 from eca_mm.errors import MissingFileError, UserError
 
 README = 'https://github.com/BangguWu/ECANet#experiments'
@@ -66,8 +66,8 @@ def known_file(name: str) -> Path:
     """The place of a known file below the current folder.
 
     Raises:
-        FileNotFoundError: If it is not there, with where to get it.
-        ValueError: If its sha256 is known and the file has another.
+        MissingFileError: If it is not there, with where to get it.
+        UserError: If its sha256 is known and the file has another.
     """
     known = KNOWN[name]
     if not known.path.is_file():
@@ -91,20 +91,12 @@ def check_kernel_sizes(name: str, weights: Mapping[str, Tensor]) -> None:
         weights: By the names of our classifiers.
 
     Raises:
-        ValueError: If they differ: then it is another file under that name.
+        UserError: If they differ: then it is another file under that name.
     """
-    if name not in KNOWN:
-        return
-    layers = [
-        (re.fullmatch(r'backbone\.layer(\d+)\.\d+\.(?:conv\.)?eca\.conv\.weight', key), value)
-        for key, value in weights.items()
-    ]
-    sizes = {int(found[1]): value.shape[-1] for found, value in layers if found}
-    got, expected = tuple(sizes[stage] for stage in sorted(sizes)), KNOWN[name].kernel_size
-    if got != expected:
+    if name in KNOWN and (got := kernel_sizes(weights)) != KNOWN[name].kernel_size:
         raise UserError(
-            f'{name} has ECA with kernel sizes {expected}, and {KNOWN[name].path} with {got or "none"}: put the right file '
-            'there, or name this one by its path'
+            f'{name} has ECA with kernel sizes {KNOWN[name].kernel_size}, and {KNOWN[name].path} with {got or "none"}: put '
+            'the right file there, or name this one by its path'
         )
 
 
@@ -131,8 +123,8 @@ def timm_weights(name: str) -> dict[str, Tensor]:
         name: As for ``timm.create_model``: ``ecaresnet50d``, ``resnet50.a1_in1k``.
 
     Raises:
-        ValueError: Without timm or a network connection, for a name that timm does not know, and for a network that
-            has other layers than those here, which its keys would not tell: anti-aliasing, other activations.
+        UserError: Without timm or a network connection, for a name that timm does not know, and for a network that has
+            other layers than those here, which its keys would not tell: anti-aliasing, other activations.
     """
     try:
         timm: Any = importlib.import_module('timm')
@@ -143,35 +135,22 @@ def timm_weights(name: str) -> dict[str, Tensor]:
     except Exception as error:  # of timm, huggingface_hub and its HTTP client, which share no class
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise UserError(f'timm cannot load {name}: {reason}') from error
-    _check_parts(model, f'timm://{name}')
+    for path, module in model.named_modules():
+        part = type(module).__name__
+        if not _TIMM_PARTS.fullmatch(part) or (path.endswith('.aa') and part != 'Identity'):
+            raise UserError(f'timm://{name} has a {part} ({path or "the network"}), which no ResNet here has')
     return model.state_dict()
 
 
 def check_arch(arch: str, what: str) -> None:
-    """Checks the ``arch`` in a checkpoint, where timm and others put the network's name; its keys may not tell as much.
+    """Refuses the anti-aliased networks of timm, whose keys and shapes are those of others.
 
     Args:
-        arch: The name.
-        what: Names the checkpoint in messages.
+        arch: The name of the network that its training wrote into the checkpoint.
+        what: Names the checkpoint in the message.
 
     Raises:
-        ValueError: If timm knows it as a network with other layers than those here. Without timm, if it is named as its
-            anti-aliased ones are.
+        UserError: If it is one of these.
     """
-    try:
-        timm: Any = importlib.import_module('timm')
-    except ImportError:
-        if re.search('resnet(aa|blur)', arch):
-            raise UserError(f'{what} is of {arch}, which is anti-aliased, as no ResNet here is') from None
-        return
-    if 'resnet' in arch and timm.is_model(arch):  # the keys tell of all others
-        with torch.device('meta'):
-            model = timm.create_model(arch, pretrained=False)
-        _check_parts(model, f'{what} is of {arch}, which')
-
-
-def _check_parts(model: nn.Module, what: str) -> None:
-    for path, module in model.named_modules():
-        part = type(module).__name__
-        if not _TIMM_PARTS.fullmatch(part) or (path.endswith('.aa') and part != 'Identity'):
-            raise UserError(f'{what} has a {part} ({path or "the network"}), which no ResNet here has')
+    if re.search('resnet(aa|blur)', arch):
+        raise UserError(f'{what} is of {arch}, which is anti-aliased, as no ResNet here is')

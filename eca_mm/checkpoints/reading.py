@@ -13,7 +13,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-from eca_mm.checkpoints.download import forget, local_file
+from eca_mm.checkpoints.download import local_file, remove_download
 from eca_mm.checkpoints.weights import weights_of
 from eca_mm.errors import UserError
 
@@ -64,17 +64,15 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         ``meta['config']``, which mmengine would run as Python, is under ``meta['config_text']``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is truncated, is not a checkpoint, or would have to run code to load; if a URL cannot
-            be had; also if torch is older than 2.6, whose safe loading cannot be extended by name.
+        MissingFileError: If there is no such file.
+        UserError: If the file is truncated, is not a checkpoint, or would have to run code to load; if a URL cannot be had.
     """
-    _require_torch()
     name = str(path)
     file = local_file(name)
     try:
         checkpoint = _load(file, map_location)
-    except ValueError as error:
-        if not forget(name):  # a download would be read for ever, whatever there is at the URL
+    except UserError as error:
+        if not remove_download(name):  # a download would be read for ever, whatever there is at the URL
             raise
         raise UserError(f'{name} gave no checkpoint, and the download was removed: {error}') from error
     meta = checkpoint.get('meta')
@@ -113,14 +111,14 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
 
 def _load_safetensors(file: Path) -> dict[str, Any]:
     try:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise UserError(f'{file} needs the package safetensors: pip install safetensors') from error
     try:
         with safe_open(file, 'pt') as content:
             header = content.metadata() or {}
             state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118  (it is no dictionary)
-    except Exception as error:  # safetensors has its own class, and torch's RuntimeError
+    except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(f'{file} is truncated or not a safetensors file ({error})') from error
     meta = {key: _from_json(value) for key, value in header.items() if key != 'format'}
     return dict(state_dict=state, meta=meta) if meta else dict(state_dict=state)
@@ -132,11 +130,6 @@ def _from_json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _require_torch() -> None:
-    if [int(part) for part in torch.__version__.split('.')[:2]] < [2, 6]:
-        raise UserError(f'loading checkpoints safely needs torch 2.6 or newer, this is {torch.__version__}')
 
 
 def _refusal(name: str, error: str) -> str:
@@ -155,7 +148,7 @@ def read_for_mmengine(path: str | Path, map_location: Any = 'cpu') -> dict[str, 
     mmengine looks under ``state_dict`` alone, knows no prefix but ``module.``, and passes over what it does not find.
 
     Raises:
-        FileNotFoundError, ValueError: As :func:`read_checkpoint` and :func:`weights_of`.
+        UserError: As :func:`read_checkpoint` and :func:`weights_of`.
     """
     checkpoint = read_checkpoint(path, map_location)
     weights = weights_of(checkpoint, str(path))
@@ -168,11 +161,7 @@ def use_safe_loading() -> None:
     """Makes mmengine read every checkpoint with :func:`read_for_mmengine`, for this process.
 
     mmengine's own loaders unpickle whatever `weights_only=True` refuses.
-
-    Raises:
-        ValueError: If torch is older than 2.6: better now than after the training.
     """
-    _require_torch()
     CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), read_for_mmengine, force=True)
 
 

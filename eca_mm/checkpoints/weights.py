@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from eca_mm.checkpoints.fit import first_names
 from eca_mm.errors import UserError
 
 _ENTRIES = ('state_dict', 'model')
@@ -38,10 +39,10 @@ def find_weights(
         no weight.
 
     Raises:
-        ValueError: If there is no such entry, or it is not a dictionary with tensors by name.
+        UserError: If there is no such entry, or it is not a dictionary with tensors by name.
     """
     if entry is not None and entry not in checkpoint:
-        raise UserError(f'{what} has no entry {entry!r}, its entries are {_first(checkpoint)}')
+        raise UserError(f'{what} has no entry {entry!r}, its entries are {first_names(checkpoint, 5)}')
     if entry is None:
         entry = next((name for name in _ENTRIES if name in checkpoint), None)
     state = checkpoint if entry is None else checkpoint[entry]
@@ -50,32 +51,20 @@ def find_weights(
     if not any(isinstance(value, Tensor) for value in state.values()):
         others = [name for name, value in checkpoint.items() if is_weights(value)]
         advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
-        raise UserError(f'{what} holds no weights: its entries are {_first(state)}{advice}')
-    tensors = {key: value.detach() for key, value in state.items() if isinstance(value, Tensor)}
-    for key in tensors:
-        if not isinstance(key, str):
-            raise UserError(f'{what} has a weight under {key!r}, which is no name')
-    return entry, {key: value for key, value in tensors.items() if key not in COUNTERS}
+        raise UserError(f'{what} holds no weights: its entries are {first_names(state, 5)}{advice}')
+    tensors = {key: value.detach() for key, value in state.items() if isinstance(value, Tensor) and key not in COUNTERS}
+    return entry, tensors
 
 
 def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> dict[str, Tensor]:
     """The weights in a checkpoint by their plain names, see :func:`find_weights` and :func:`plain`.
 
     Raises:
-        ValueError: As :func:`find_weights`; also if two names become one.
+        UserError: As :func:`find_weights`.
     """
-    _, weights = find_weights(checkpoint, what)
-    result = {plain(key): value for key, value in weights.items()}
-    if len(result) < len(weights):
-        raise UserError(f'{what} has weights with a prefix such as module. and the same ones without it')
-    return result
+    return {plain(key): value for key, value in find_weights(checkpoint, what)[1].items()}
 
 
 def is_weights(value: Any) -> bool:
     """Whether it is a dictionary of tensors."""
     return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
-
-
-def _first(entries: Mapping[str, Any]) -> str:
-    names = list(map(str, entries))
-    return ', '.join(names[:5]) + ', ...' * (len(names) > 5) or 'none'

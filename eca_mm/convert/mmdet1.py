@@ -15,8 +15,10 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from eca_mm.checkpoints.conversion import Conversion
+from eca_mm.checkpoints.fit import first_names
+from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.checkpoints.weights import plain
+from eca_mm.errors import UserError
 
 # What each detector consists of besides its backbone, by the names in 1.x; each layer has a weight and a bias.
 _TWO_STAGES = (
@@ -52,41 +54,43 @@ def recognises(keys: Collection[str]) -> bool:
     return second_stage or 'bbox_head.retina_cls' in tops
 
 
-def upgrade(state: Mapping[str, Tensor]) -> Conversion:
+def upgrade(state: Mapping[str, Tensor]) -> Renaming:
     """Renames the weights of a detector of MMDetection 1.x, and puts its classes into the order of mmdet 3.
 
     Args:
         state: The checkpoint's ``state_dict``, with ``module.`` and the like before its keys or not.
 
     Returns:
-        The weights for mmdet 3 and what became of each key. Its errors name the layers that are missing, have no place
-        in these detectors (Cascade R-CNN's heads, say), or whose rows do not agree on the number of classes.
+        The weights for mmdet 3 and what became of each key.
 
     Raises:
-        ValueError: If two keys become one: ``bbox_head.fc_cls.bias`` beside ``module.bbox_head.fc_cls.bias``.
+        UserError: If layers are missing, have no place in these detectors (Cascade R-CNN's heads, say), or have rows that
+            do not agree on the number of classes.
     """
-    result = Conversion()
+    result = Renaming()
     names = {key: re.sub(r'((?:cls|reg)_convs\.\d)\.(weight|bias)$', r'\1.conv.\2', plain(key)) for key in state}
     parts = {name.split('.')[0] for name in names.values()}
     two_stages = 'rpn_head' in parts
     layers = (*_TWO_STAGES, *(_MASKS if 'mask_head' in parts else ())) if two_stages else _RETINA
     places = {f'{layer}.{kind}' for layer in layers for kind in ('weight', 'bias')}
 
-    wrong = _wrong_rows({name: state[key] for key, name in names.items()})
-    result.errors += wrong.values()
+    problems = _wrong_rows({name: state[key] for key, name in names.items()})
     if 'backbone' not in parts:
-        result.errors.append('the detector has no backbone: there is no key that begins with backbone.')
-    result.errors += [f'{name} is missing' for name in sorted(places - set(names.values()))]
-
+        problems.append('the detector has no backbone: there is no key that begins with backbone.')
+    problems += [f'{name} is missing' for name in sorted(places - set(names.values()))]
+    problems += [
+        f'{key} has no place in Faster R-CNN, Mask R-CNN or RetinaNet'
+        for key, name in names.items()
+        if not name.startswith('backbone.') and name not in places
+    ]
+    if problems:
+        raise UserError(first_names(problems, between='; '))
     for key, name in names.items():
-        if name.startswith('backbone.') or (name in places and name not in wrong):
-            second_stage = two_stages and name.startswith(('bbox_head.', 'mask_head.'))
-            tensor, change = _reorder(name, state[key])
-            result.place(key, f'roi_head.{name}' if second_stage else name, tensor)
-            if change:
-                result.changes[key] = change
-        elif name not in places:
-            result.errors.append(f'{key} has no place in Faster R-CNN, Mask R-CNN or RetinaNet')
+        second_stage = two_stages and name.startswith(('bbox_head.', 'mask_head.'))
+        tensor, change = _reorder(name, state[key])
+        result.place(key, f'roi_head.{name}' if second_stage else name, tensor)
+        if change:
+            result.changes[key] = change
     return result
 
 
@@ -101,14 +105,14 @@ def _reorder(name: str, tensor: Tensor) -> tuple[Tensor, str]:
     return tensor[times:].clone(), f'{len(tensor)} -> {len(tensor) - times} rows: background first -> none'
 
 
-def _wrong_rows(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+def _wrong_rows(tensors: Mapping[str, Tensor]) -> list[str]:
     """A sentence for each weight or bias that has not as many rows as the layer beside it asks for."""
-    wrong = {}
+    wrong = []
     for layer, (times, other) in _AGREE.items():
         for kind in ('weight', 'bias'):
             name, beside = f'{layer}.{kind}', f'{other}.{kind}'
             if name in tensors and beside in tensors and len(tensors[name]) != times * len(tensors[beside]):
-                wrong[name] = (
+                wrong.append(
                     f'{name} is {tuple(tensors[name].shape)}, and {beside}, {tuple(tensors[beside].shape)}, asks for '
                     f'{times * len(tensors[beside])} rows'
                 )

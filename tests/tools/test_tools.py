@@ -22,7 +22,7 @@ from mmengine.registry import HOOKS, MODELS, init_default_scope
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from eca_mm.convert.convert import convert
+from eca_mm.convert import convert_checkpoint
 from eca_mm.datasets import ShapesDataset
 from eca_mm.engine import Interrupted, Summary, load_config, train
 from eca_mm.models import ECAResNet
@@ -617,7 +617,7 @@ class TestOptions:
         metrics = json.loads((tmp_path / 'a b/metrics.json').read_text())
         assert metrics['images'] == 8 and metrics['checkpoint'] == checkpoint.as_uri() and metrics['epoch'] == 1
 
-        convert(str(checkpoint), tmp_path / 'converted.pth')
+        convert_checkpoint(str(checkpoint), tmp_path / 'converted.pth')
         in_process('test', words[1], tmp_path / 'converted.pth', *words[3:], 'test_dataloader.dataset.indices=8')
         metrics = json.loads((tmp_path / 'a b/metrics.json').read_text())
         assert metrics['source'] == 'mmpretrain' and 'epoch' not in metrics

@@ -1,0 +1,73 @@
+"""What became of every key of a checkpoint, so that no weight is lost without a word."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from eca_mm.errors import UserError
+
+
+@dataclass
+class Renaming:
+    """A state dict on its way from one naming to another.
+
+    Attributes:
+        tensors: New key -> tensor.
+        names: Old key -> new key, of all that were taken over.
+        dropped: Old key -> why it is not needed.
+        changes: Old key -> what became of its rows, where they are not the same.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, str] = field(default_factory=dict)
+
+    def place(self, old: str, new: str, tensor: Tensor) -> None:
+        """Takes a tensor over under its new key.
+
+        Raises:
+            UserError: If the new key is taken: two old keys cannot become one.
+        """
+        if new in self.tensors:
+            raise UserError(f'{old} and another key both become {new}: these are keys of two networks')
+        self.tensors[new] = tensor
+        self.names[old] = new
+
+    @property
+    def matched(self) -> list[str]:
+        """The keys that kept their name."""
+        return [old for old, new in self.names.items() if old == new]
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Old key -> new key, of those that differ."""
+        return {old: new for old, new in self.names.items() if old != new}
+
+    def then(self, second: 'Renaming') -> 'Renaming':
+        """This renaming and then a second one of its tensors, as one."""
+        dropped = {old: second.dropped[new] for old, new in self.names.items() if new in second.dropped}
+        names = {old: second.names[new] for old, new in self.names.items() if new in second.names}
+        return Renaming(second.tensors, names, self.dropped | dropped, dict(self.changes))
+
+    def __str__(self) -> str:
+        """The report: how many keys, and which; those that differ in their numbers and last parts are one line."""
+        renamed = [(_fold(old), _fold(new) + self._change(old)) for old, new in self.renamed.items()]
+        dropped = [(_fold(old), reason) for old, reason in self.dropped.items()]
+        lines = [f'{len(self.matched)} matched, {len(renamed)} renamed, {len(dropped)} dropped']
+        lines += [f'  renamed {count:>4}  {old} -> {new}' for (old, new), count in Counter(renamed).items()]
+        lines += [f'  dropped {count:>4}  {old}: {reason}' for (old, reason), count in Counter(dropped).items()]
+        return '\n'.join(lines)
+
+    def _change(self, old: str) -> str:
+        return f'  ({self.changes[old]})' if old in self.changes else ''
+
+
+def _fold(key: str) -> str:
+    """
+    >>> _fold('layer1.0.bn1.running_mean')
+    'layerN.N.bnN.*'
+    """
+    return re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key)) if '.' in key else key

@@ -1,0 +1,26 @@
+"""The kinds of networks whose weights are converted. To add one: its `Family` here, and the names of its weights in
+:mod:`eca_mm.checkpoints.keys` where they are not a ResNet's."""
+
+from eca_mm.convert.families.base import Architecture, Family, Target, Tensors
+from eca_mm.convert.families.mobilenet_v2 import MobileNetV2
+from eca_mm.convert.families.resnet import ResNet
+from eca_mm.errors import UserError
+
+FAMILIES: tuple[Family, ...] = (MobileNetV2(), ResNet())  # the first that recognises the keys counts
+
+__all__ = ['FAMILIES', 'Architecture', 'Family', 'Target', 'find_family']
+
+
+def find_family(backbone: Tensors) -> Family:
+    """The kind of network that these are the weights of.
+
+    Args:
+        backbone: By the names in our backbones.
+
+    Raises:
+        UserError: If it is none of ``FAMILIES``.
+    """
+    for family in FAMILIES:
+        if family.recognises(backbone):
+            return family
+    raise UserError(f'the backbone is no {" or ".join(family.name for family in FAMILIES)}')
