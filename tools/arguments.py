@@ -1,6 +1,8 @@
 """The arguments that the tools share."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mmengine.config import DictAction
@@ -42,3 +44,11 @@ def repeated(a: argparse.Namespace) -> list[str]:
     options = [('--data-root', a.data_root), ('--work-dir', a.work_dir)]
     typed = getattr(a, 'typed_options', [])
     return [*(part for pair in options if pair[1] for part in pair), *(['--cfg-options', *typed] if typed else [])]
+
+
+def parse_and_run(p: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
+    """Parses the command line before anything of eca_mm is imported, which takes seconds, and runs a tool with it."""
+    a = p.parse_args()
+    from eca_mm.cli import run_tool
+
+    run_tool(partial(main, a))

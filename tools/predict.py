@@ -4,24 +4,24 @@
 tools/predict.py configs/mask_rcnn_eca_r50_fpn_1x.py epoch_12.pth street.jpg --out-dir predictions
 """
 
-from arguments import parser
+import argparse
 
-from eca_mm.cli import run_tool
-from eca_mm.engine import find_images, load_config, predict
+from arguments import parse_and_run, parser
 
 
-def main() -> None:
-    p = parser(__doc__)
-    p.add_argument('checkpoint', help='a file or URL')
-    p.add_argument('images', help='an image, or a folder of images')
-    p.add_argument('--out-dir', default='predictions', help='output folder (%(default)s)')
-    p.add_argument('--threshold', type=float, default=0.3, help='least score of a drawn box (%(default)s)')
-    p.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
-    a = p.parse_args()
+def main(a: argparse.Namespace) -> None:
+    from eca_mm.engine import find_images, load_config, predict
+
     cfg = load_config(a.config, cfg_options=a.cfg_options)
     images = predict(cfg, a.checkpoint, find_images(a.images), a.out_dir, threshold=a.threshold, device=a.device)
     print(f'{len(images)} images: pictures and JSON in {a.out_dir}')
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    p = parser(__doc__)
+    p.add_argument('checkpoint', help='a file or URL')
+    p.add_argument('images', help='an image, or a folder of images')
+    p.add_argument('--out-dir', default='predictions', help='output folder (%(default)s)')
+    p.add_argument('--threshold', type=float, default=0.3, help='least score of a drawn box (%(default)s)')
+    p.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
+    parse_and_run(p, main)

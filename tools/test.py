@@ -4,18 +4,16 @@
 tools/test.py configs/faster_rcnn_eca_r50_fpn_shapes.py work_dirs/faster_rcnn_eca_r50_fpn_shapes/epoch_3.pth
 """
 
-from arguments import run_parser
-from mmengine.dist import is_main_process
+import argparse
 
-from eca_mm.cli import run_tool
-from eca_mm.engine import evaluate, load_config
+from arguments import parse_and_run, run_parser
 
 
-def main() -> None:
-    p = run_parser(__doc__)
-    p.add_argument('checkpoint', help='a file or URL')
-    p.add_argument('--out', metavar='PREFIX', help="write predictions in COCO's result format: PREFIX.bbox.json, ...")
-    a = p.parse_args()
+def main(a: argparse.Namespace) -> None:
+    from mmengine.dist import is_main_process
+
+    from eca_mm.engine import evaluate, load_config
+
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
     metrics = evaluate(cfg, a.checkpoint, out=a.out, launcher=a.launcher)
     if is_main_process():
@@ -25,4 +23,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    p = run_parser(__doc__)
+    p.add_argument('checkpoint', help='a file or URL')
+    p.add_argument('--out', metavar='PREFIX', help="write predictions in COCO's result format: PREFIX.bbox.json, ...")
+    parse_and_run(p, main)

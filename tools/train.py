@@ -6,20 +6,16 @@ tools/train.py configs/faster_rcnn_eca_r50_fpn_1x.py --data-root /data/coco
 torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py --launcher pytorch
 """
 
-from arguments import repeated, run_parser
-from mmengine.dist import is_main_process
+import argparse
 
-from eca_mm.cli import run_tool
-from eca_mm.engine import load_config, train
+from arguments import parse_and_run, repeated, run_parser
 
 
-def main() -> None:
-    p = run_parser(__doc__)
-    p.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from the one named')
-    p.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
-    p.add_argument('--compile', action='store_true', help='torch.compile the training step (takes minutes)')
-    p.add_argument('--seed', type=int, help="of weights, sampling and augmentation (default: the config's, or 0)")
-    a = p.parse_args()
+def main(a: argparse.Namespace) -> None:
+    from mmengine.dist import is_main_process
+
+    from eca_mm.engine import load_config, train
+
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
     summary = train(cfg, launcher=a.launcher, resume=a.resume, amp=a.amp, compile=a.compile, seed=a.seed)
     summary.options = repeated(a)
@@ -28,4 +24,9 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    p = run_parser(__doc__)
+    p.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from the one named')
+    p.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
+    p.add_argument('--compile', action='store_true', help='torch.compile the training step (takes minutes)')
+    p.add_argument('--seed', type=int, help="of weights, sampling and augmentation (default: the config's, or 0)")
+    parse_and_run(p, main)

@@ -44,7 +44,7 @@ def split_batch(images_per_step: int, processes: int, most_images: int) -> Batch
     ``processes * images * accumulation = images_per_step`` with the largest possible ``images <= most_images``.
 
     Raises:
-        ValueError: If the processes cannot share the images equally, or ``images_per_step`` or ``most_images`` is not a
+        UserError: If the processes cannot share the images equally, or ``images_per_step`` or ``most_images`` is not a
             positive integer.
 
     >>> split_batch(8, 1, 2)
@@ -77,19 +77,20 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         The split, or None for such a config.
 
     Raises:
-        ValueError: As :func:`split_batch`; also for a sampler other than DefaultSampler, a training counted in
+        UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, a training counted in
             iterations, or a schedule that counts them in a way that cannot be stretched.
     """
     if cfg.get('images_per_step') is None:
         return None
     loader = cfg.train_dataloader
-    if loader.sampler.type not in ('DefaultSampler', 'StepSampler', 'eca_mm.StepSampler'):
-        raise UserError(f'images_per_step goes with DefaultSampler, not {loader.sampler.type}: remove one of them')
+    sampler = loader.get('sampler') or ConfigDict()
+    if sampler.get('type') not in ('DefaultSampler', 'StepSampler', 'eca_mm.StepSampler'):
+        raise UserError(f'images_per_step goes with DefaultSampler, not {sampler.get("type")}: remove one of them')
     if 'max_iters' in cfg.train_cfg:
         raise UserError('images_per_step needs a schedule in epochs, and train_cfg has max_iters: remove one of them')
-    batch = split_batch(cfg.images_per_step, processes, loader.batch_size)
+    batch = split_batch(cfg.images_per_step, processes, loader.get('batch_size'))
     loader.batch_size = batch.images
-    loader.sampler = ConfigDict(loader.sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
+    loader.sampler = ConfigDict(sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
     cfg.optim_wrapper.accumulative_counts = batch.accumulation
     schedulers = cfg.get('param_scheduler') or []
     for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:

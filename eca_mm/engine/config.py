@@ -1,7 +1,6 @@
 """From a config file and the command line to one mmengine Config."""
 
 import difflib
-import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,18 +10,26 @@ from typing import Any
 
 import mmengine.config.utils
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
+from eca_mm.engine.runner import RUNNER_KEYS
 from eca_mm.errors import MissingFileError, UserError
 
 # The environment variables that the configs read, and where their data is found without them.
 DATA_ROOTS = ('COCO_ROOT', 'IMAGENET_ROOT', 'SHAPES_ROOT')
 
 # What --cfg-options may set though the config does not: what mmengine's Runner takes or looks up, and what this engine reads.
-RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-RUNNER_KEYS |= {'activation_checkpointing', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters'}
-RUNNER_KEYS |= {'model_wrapper_cfg', 'sync_bn'}
-OUR_KEYS = {'backbone_weights', 'images_per_step', 'pictures'}
+KNOWN_KEYS = RUNNER_KEYS | {
+    'activation_checkpointing', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn',
+    'backbone_weights', 'images_per_step', 'pictures',
+}  # fmt: skip
+
+# What is a dictionary in every config, where it is there at all: libraries look into these before they check them.
+DICTIONARIES = (
+    *(f'{mode}_{part}' for mode in ('train', 'val', 'test') for part in ('dataloader', 'dataloader.dataset', 'cfg')),
+    *('default_hooks', 'env_cfg', 'log_processor', 'model', 'model.test_cfg', 'model.train_cfg', 'optim_wrapper'),
+    *('optim_wrapper.optimizer', 'randomness', 'train_dataloader.sampler', 'visualizer'),
+)
 
 # Variables of config files that the dataloaders copied while the file was read, and where their values are now.
 COPIED = {
@@ -53,9 +60,10 @@ def load_config(
             the backbone's ``init_cfg``; None trains it from scratch.
 
     Raises:
-        FileNotFoundError: If there is no such config.
-        ValueError: If the file is not a config or has no model, if an option's first name is neither in it nor in
-            mmengine's Runner, or would change nothing any more, or if the file ignores ``data_root``.
+        MissingFileError: If there is no such config.
+        UserError: If the file is not a config or has no model, if an option's first name is neither in it nor in
+            mmengine's Runner, or would change nothing any more, if the file ignores ``data_root``, or if one of its
+            ``custom_imports`` is not found.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,9 +72,10 @@ def load_config(
         raise MissingFileError(f'config not found: {path}{hint}')
     with _data_roots(data_root), _cached_metafiles():
         try:
-            cfg = Config.fromfile(path)
+            cfg = Config.fromfile(path, import_custom_modules=False)
         except Exception as error:  # a config is a program: anything can go wrong in it
             raise UserError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+    _import_custom_modules(cfg)
     if data_root and not cfg.env_variables.keys() & set(DATA_ROOTS):
         raise UserError(
             f'--data-root: {path} reads none of {", ".join(DATA_ROOTS)}; set the data_root of each dataset and the ann_file '
@@ -79,8 +88,9 @@ def load_config(
         cfg.merge_from_dict(cfg_options or {})
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(f'--cfg-options do not fit the config: {error}') from error
-    if not isinstance(cfg.get('model'), dict):
-        raise UserError(f'{path} has no model, but {cfg.get("model")!r}: give it model=dict(type=...)')
+    if cfg.get('model') is None:
+        raise UserError(f'{path} has no model: give it model=dict(type=...)')
+    _check_types(cfg)
 
     if 'backbone_weights' in (cfg_options or {}):  # the value has long been copied to where it is used
         weights = cfg.backbone_weights
@@ -95,11 +105,30 @@ def _check_option(key: str, cfg: Config) -> None:
     top = key.split('.')[0]
     if top in COPIED:
         raise UserError(f'--cfg-options {key}: the dataloaders would not see it; set {COPIED[top]} instead')
-    known = {*cfg, *RUNNER_KEYS, *OUR_KEYS}
+    known = {*cfg, *KNOWN_KEYS}
     if top not in known:
         near = difflib.get_close_matches(top, sorted(known), n=1)
         hint = f'; did you mean {near[0]!r}?' if near else f'; it has {", ".join(sorted(cfg))}'
         raise UserError(f'--cfg-options {key}: the config has no {top!r}{hint}')
+
+
+def _import_custom_modules(cfg: Config) -> None:
+    try:
+        import_modules_from_strings(**cfg.get('custom_imports') or dict(imports=[]))
+    except ImportError as error:
+        reason = error.__context__ or error  # mmengine's own names the module only
+        raise UserError(
+            f'custom_imports of {cfg.filename}: {error} ({reason}); PYTHONPATH names further folders to look in'
+        ) from error
+
+
+def _check_types(cfg: Config) -> None:
+    for key in DICTIONARIES:
+        value: Any = cfg
+        for part in key.split('.'):
+            value = value.get(part) if isinstance(value, dict | Config) else None
+        if value is not None and not isinstance(value, dict):
+            raise UserError(f'{key} must be a dictionary, got {value!r}')
 
 
 @contextmanager

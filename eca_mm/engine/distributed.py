@@ -22,7 +22,7 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         The number of processes.
 
     Raises:
-        ValueError: For an unknown launcher, one that did not start this process, torchrun without 'pytorch', or Slurm
+        UserError: For an unknown launcher, one that did not start this process, torchrun without 'pytorch', or Slurm
             or MPI without CUDA.
     """
     if launcher not in LAUNCHERS:

@@ -5,16 +5,16 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from eca_mm.checkpoints import use_safe_loading
 from eca_mm.checkpoints.download import local_file
 from eca_mm.engine.distributed import init_distributed
-from eca_mm.engine.files import check_data
+from eca_mm.engine.files import check_data, require
 from eca_mm.engine.metrics import Metrics
-from eca_mm.engine.runner import build_loop, build_runner
+from eca_mm.engine.runner import StrictRunner, restored_globals
 from eca_mm.errors import UserError
 from eca_mm.output import make_folder
 
 
+@restored_globals()
 def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none') -> dict[str, float]:
     """Evaluates a checkpoint on the config's test set and writes ``metrics.json`` into the work directory.
 
@@ -29,22 +29,21 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
         a single detection to evaluate.
 
     Raises:
-        FileNotFoundError: If data or the checkpoint are missing.
-        ValueError: If the config is wrong, the checkpoint cannot be read or does not fit, ``out`` is given for a metric
+        MissingFileError: If data or the checkpoint are missing.
+        UserError: If the config is wrong, the checkpoint cannot be read or does not fit, ``out`` is given for a metric
             that does not write COCO's format, or an output folder cannot be made.
     """
     init_distributed(cfg, launcher)
-    use_safe_loading()
-    local_file(str(checkpoint))
+    require(cfg, 'testing', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    local_file(str(checkpoint))  # a missing file is said before the data is read
     check_data(cfg, 'test_dataloader')
     if out is not None:
         _write_results(cfg, Path(out))
     make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
 
-    runner = build_runner(cfg)
-    build_loop(runner, 'test')
-    runner.strict = True
+    runner = StrictRunner(cfg, strict=True)
+    runner.build_loop('test')
     metrics = runner.test()
     if is_main_process():
         # How far these weights were trained, or whose they are: the file's name may not tell.

@@ -22,15 +22,21 @@ ADVICE = {
     ),
 }
 
-
 FROM_SCRATCH = '--cfg-options backbone_weights=None model.backbone.norm_eval=False model.backbone.frozen_stages=-1'
+
+
+def require(cfg: Config, purpose: str, *keys: str) -> None:
+    """Raises a UserError if the config lacks one of the keys, or has None there."""
+    for key in keys:
+        if cfg.get(key) is None:
+            raise UserError(f'{cfg.filename} has no {key}, which {purpose} needs')
 
 
 def check_data(cfg: Config, *loaders: str) -> None:
     """Looks for the annotation files and image folders of the named dataloaders.
 
     Raises:
-        FileNotFoundError: With the first path that is missing, or the first folder that is empty, and what to do.
+        MissingFileError: With the first path that is missing, or the first folder that is empty, and what to do.
     """
     for name in loaders:
         for dataset in _leaves(cfg.get(name)):
@@ -50,8 +56,8 @@ def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
     """Looks for the file of a built dataset's first image: annotations and images may be of different places.
 
     Raises:
-        FileNotFoundError: With its path and what to do.
-        ValueError: If there is no image.
+        MissingFileError: With its path and what to do.
+        UserError: If there is no image.
     """
     if not hasattr(dataset, 'get_data_info'):
         return
@@ -111,9 +117,9 @@ def check_weights(cfg: Config) -> None:
     """Looks for the weights that a training starts from: the checkpoint ``load_from``, or else the backbone's.
 
     Raises:
-        FileNotFoundError: With the path, how to get such a file, and how to train without it; for a known name, with
+        MissingFileError: With the path, how to get such a file, and how to train without it; for a known name, with
             where to get the file.
-        ValueError: If the backbone's are not named by a string, or if there are none, and stages or batch statistics that
+        UserError: If the backbone's are not named by a string, or if there are none, and stages or batch statistics that
             would stay random are frozen.
     """
     if cfg.get('load_from'):  # what it lacks is looked for when the model is there to tell

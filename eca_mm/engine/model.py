@@ -9,22 +9,24 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from eca_mm.checkpoints import check_fit, check_values, weights_of
-from eca_mm.engine.runner import building
+from eca_mm.engine.building import building
 
 
 def build_model(cfg: Config) -> nn.Module:
     """The config's model; its weights are random, whatever its ``init_cfg`` says.
 
     Raises:
-        ValueError: If the config does not build a model.
+        UserError: If the config does not build a model.
     """
     model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}  # as mmengine's Runner builds it
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model'):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model', model):
         return MODELS.build(model)
 
 
 def load_model(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> nn.Module:
     """The config's model with the weights of a checkpoint, all of them, or with the same random ones each time.
+
+    torch's random state stays as it was.
 
     Args:
         cfg: From :func:`eca_mm.engine.load_config`.
@@ -32,10 +34,11 @@ def load_model(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> 
         what: Names the checkpoint in messages.
 
     Raises:
-        ValueError: If the config does not build a model, or the weights do not fit it or are not finite numbers.
+        UserError: If the config does not build a model, or the weights do not fit it or are not finite numbers.
     """
-    torch.manual_seed(0)
-    model = build_model(cfg)
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        model = build_model(cfg)
     if checkpoint is not None:
         weights = weights_of(checkpoint, what)
         own = model.state_dict()

@@ -13,10 +13,12 @@ from mmengine.device import get_device
 from torch import nn
 
 from eca_mm.checkpoints.reading import read_for_mmengine
+from eca_mm.engine.building import building
+from eca_mm.engine.files import require
 from eca_mm.engine.model import load_model
-from eca_mm.engine.runner import building
+from eca_mm.engine.runner import restored_globals
 from eca_mm.errors import MissingFileError, UserError
-from eca_mm.output import make_folder
+from eca_mm.output import make_folder, write_atomically
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 Predictor = Callable[[list[str]], None]
@@ -26,7 +28,7 @@ def find_images(path: str | Path) -> list[Path]:
     """The image itself, or the images of a folder by name.
 
     Raises:
-        FileNotFoundError: If there is nothing there, or no image in the folder.
+        MissingFileError: If there is nothing there, or no image in the folder.
     """
     path = Path(path)
     if path.is_file():
@@ -39,6 +41,7 @@ def find_images(path: str | Path) -> list[Path]:
     return images
 
 
+@restored_globals()
 def predict(
     cfg: Config,
     checkpoint: str | Path,
@@ -63,13 +66,14 @@ def predict(
         The images that were read.
 
     Raises:
-        FileNotFoundError: If the checkpoint is missing.
-        ValueError: If the checkpoint cannot be read or does not fit, no image can be read, two have the same name
+        MissingFileError: If the checkpoint is missing.
+        UserError: If the checkpoint cannot be read or does not fit, no image can be read, two have the same name
             but for the suffix, there is no such device, or the output folder cannot be made.
     """
+    require(cfg, 'prediction', 'test_dataloader')
     readable = [Path(f) for f in images if cv2.imread(str(f)) is not None]
     for file in sorted({Path(f) for f in images} - set(readable)):
-        warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=2)
+        warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=3)
     if not readable:
         raise UserError(f'none of the images can be read: {", ".join(str(f) for f in images)}')
     _check_names(readable)
@@ -78,7 +82,7 @@ def predict(
     content = read_for_mmengine(checkpoint)
     model = load_model(cfg, content, str(checkpoint))
     kind = _classifier if cfg.get('default_scope') == 'mmpretrain' else _detector
-    with building('a pipeline for images'):
+    with building('a pipeline for images', cfg.to_dict()):
         run = kind(cfg.copy(), model, content, Path(out_dir), threshold, device or get_device())
     run([str(f) for f in readable])
     return readable
@@ -134,6 +138,6 @@ def _classifier(
         results = inferencer(files, show_dir=str(out_dir / 'vis'))
         for result in results:
             result.pop('pred_scores')  # of all classes
-        (out_dir / 'preds.json').write_text(json.dumps(dict(zip(files, results, strict=True)), indent=2) + '\n')
+        write_atomically(out_dir / 'preds.json', json.dumps(dict(zip(files, results, strict=True)), indent=2) + '\n')
 
     return run

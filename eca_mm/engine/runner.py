@@ -1,34 +1,74 @@
-"""mmengine's Runner, strict where it is lenient and quiet where it is a traceback."""
+"""mmengine's Runner, strict where it is lenient, with sentences for what a config gets wrong."""
 
-from collections.abc import Iterator
+import copy
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
+from mmengine.utils import ManagerMixin
 
-from eca_mm.checkpoints import check_fit, weights_of
+from eca_mm.checkpoints import check_fit, use_safe_loading, weights_of
+from eca_mm.engine.batch import Batch
+from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.files import annotation_files, check_first_image
 from eca_mm.errors import UserError
 
+# What mmengine's Runner takes out of a config.
+RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
-class ConfigError(ValueError):
-    """Something that a config does not build."""
+
+def has_tensorboard() -> bool:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 @contextmanager
-def building(what: str) -> Iterator[None]:
-    """Turns what builders raise for a wrong key, type or value in a config into a ValueError that says so."""
+def restored_globals() -> Iterator[None]:
+    """Reads checkpoints safely, and leaves mmengine's state of the process as it was before.
+
+    That state is the loaders of checkpoints, the default scope, and the current logger, message hub and visualizer.
+    """
+    schemes = CheckpointLoader._schemes.copy()
+    instances = {manager: manager._instance_dict.copy() for manager in _managers(ManagerMixin)}
+    use_safe_loading()
     try:
         yield
-    except ConfigError:  # of a part of it
-        raise
-    except ValueError as error:
-        raise ConfigError(f'the config does not build {what}: {error}') from error
-    except (TypeError, KeyError, IndexError, AssertionError, AttributeError, ImportError, OSError) as error:
-        raise ConfigError(f'the config does not build {what}: {type(error).__name__}: {error}') from error
+    finally:
+        CheckpointLoader._schemes = schemes
+        for logger in MMLogger._instance_dict.values():
+            if logger not in instances[MMLogger].values():
+                for handler in logger.handlers:
+                    handler.close()
+        for manager in _managers(ManagerMixin):
+            manager._instance_dict = instances.get(manager, OrderedDict())
+
+
+def _managers(base: Any) -> Iterator[Any]:
+    for manager in base.__subclasses__():
+        yield manager
+        yield from _managers(manager)
+
+
+def _saying(what: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of Runner that says what could not be built from its arguments, which are parts of the config."""
+
+    @wraps(method)
+    def build(self: Runner, *args: Any, **kwargs: Any) -> Any:
+        with building(what, [args, kwargs]):
+            return method(self, *args, **kwargs)
+
+    return build
 
 
 class StrictRunner(Runner):
@@ -36,28 +76,77 @@ class StrictRunner(Runner):
 
     mmengine's own loads what fits and warns. Fine-tuning with ``load_from`` keeps that leniency: there it is the point.
 
+    Args:
+        cfg: The config; with ``resume`` set, ``load_from`` is the checkpoint to resume.
+        strict: Whether the weights of ``load_from`` must fit; those of a resumed run always must.
+        batch: The split of the batch. The message hub keeps it, hence the checkpoints do.
+
     Attributes:
         last_checkpoint: What this run has written last, or was resumed from; None before the first.
         resumable: Whether `--resume` can go on from it.
         resumed_iter: The iteration that this run began at.
         loaded_meta: What the checkpoint that was loaded says of itself.
+
+    Raises:
+        UserError: If the config is wrong.
     """
 
-    strict = False
-    resuming = False
-    last_checkpoint: Path | None = None
-    resumable = True
-    resumed_iter = 0
-    loaded_meta: dict[str, Any] = {}
+    # The schedule is built only after the optimiser, in `train`.
+    set_randomness = _saying('a seed (randomness)', Runner.set_randomness)
+    build_model = _saying('a model', Runner.build_model)
+    register_hooks = _saying('the hooks', Runner.register_hooks)
+    build_evaluator = _saying('an evaluator', Runner.build_evaluator)
+    build_optim_wrapper = _saying('an optimiser', Runner.build_optim_wrapper)
+    build_param_scheduler = _saying('a schedule (param_scheduler)', Runner.build_param_scheduler)
 
-    # Where a mistake in the config is said to be. The schedule is built only after the optimiser, in `train`.
-    set_randomness = building('a seed (randomness)')(Runner.set_randomness)
-    build_visualizer = building('a visualizer')(Runner.build_visualizer)
-    build_model = building('a model')(Runner.build_model)
-    register_hooks = building('the hooks')(Runner.register_hooks)
-    build_evaluator = building('an evaluator')(Runner.build_evaluator)
-    build_optim_wrapper = building('an optimiser')(Runner.build_optim_wrapper)
-    build_param_scheduler = building('a schedule (param_scheduler)')(Runner.build_param_scheduler)
+    def __init__(self, cfg: Config, *, strict: bool = False, batch: Batch | None = None) -> None:
+        self.resuming = bool(cfg.get('resume'))
+        self.strict = strict or self.resuming
+        self.last_checkpoint = Path(cfg.load_from) if self.resuming else None
+        self.resumable = True
+        self.resumed_iter = 0
+        self.loaded_meta: dict[str, Any] = {}
+        self._batch = batch and str(batch)
+        cfg = copy.deepcopy(cfg)
+        with building('a run', cfg.to_dict()):
+            super().__init__(**{key: cfg[key] for key in RUNNER_KEYS & cfg.keys()}, cfg=cfg)
+        self._keep_batch()
+
+    def _keep_batch(self) -> None:
+        if self._batch:
+            self.message_hub.update_info('batch', self._batch)
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """mmengine's, without TensorboardVisBackend where tensorboard is not installed."""
+        backends = (visualizer or {}).get('vis_backends')
+        if isinstance(backends, list) and not has_tensorboard():
+            others = [b for b in backends if str(b.get('type')).split('.')[-1] != 'TensorboardVisBackend']
+            if len(others) < len(backends):
+                self.logger.info('TensorBoard is left out: the package tensorboard is not installed')
+            visualizer = {**visualizer, 'vis_backends': others}
+        with building('a visualizer', visualizer):
+            return super().build_visualizer(visualizer)
+
+    def build_loop(self, kind: str) -> None:
+        """Builds the loop of a kind, 'train', 'val' or 'test', if there is one, with its data.
+
+        Raises:
+            MissingFileError: If the file of the first image is missing.
+            UserError: If the config is wrong, the annotations cannot be read, or there is no image.
+        """
+        loader = self.cfg.get(f'{kind}_dataloader')
+        data = ', '.join(str(file) for file in annotation_files(loader)) or 'its data'
+        try:
+            with building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]):
+                loop = getattr(self, f'{kind}_loop')  # this property builds
+        except ConfigError as error:
+            if 'need at least one array to concatenate' in str(error):  # mmengine joins the annotations of no image
+                raise UserError(
+                    f'{data}: no image for the {kind} loop, or none with an object of its classes'
+                ) from error
+            raise
+        if loop is not None:
+            check_first_image(loader, loop.dataloader.dataset)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         super().save_checkpoint(out_dir, filename, *args, **kwargs)
@@ -75,15 +164,13 @@ class StrictRunner(Runner):
         return checkpoint
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        if fn_name == 'after_load_checkpoint' and self.strict:
+        if fn_name == 'after_load_checkpoint' and self.strict:  # read, and not yet in the model
             self._check(kwargs['checkpoint'])
         super().call_hook(fn_name, **kwargs)
 
     def _check(self, checkpoint: dict[str, Any]) -> None:
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        check_fit(
-            model.state_dict(), weights_of(checkpoint, self._filename), f'{self._filename} does not fit the config'
-        )
+        own = bare_model(self.model).state_dict()
+        check_fit(own, weights_of(checkpoint, self._filename), f'{self._filename} does not fit the config')
         missing = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
         if self.resuming and missing:
             raise UserError(
@@ -95,17 +182,15 @@ class StrictRunner(Runner):
         """Resumes weights, optimiser, schedules and counters.
 
         Raises:
-            FileNotFoundError, ValueError: If the checkpoint cannot be read, does not fit or holds weights only; also if
-                it was written with another batch or dataset, whose iterations are not this run's, or in the middle of
-                an epoch.
+            UserError: If the checkpoint cannot be read, does not fit or holds weights only; also if it was written with
+                another batch or dataset, whose iterations are not this run's, or in the middle of an epoch.
         """
-        self.strict = self.resuming = True
-        mine = self.batch
         super().resume(filename, **kwargs)
         self.resumed_iter = self.iter
-        theirs = self.batch
-        if mine != theirs and None not in (mine, theirs):
-            raise UserError(f'{filename} was trained with {theirs}, this run has {mine}: resume with the former')
+        theirs = self.message_hub.runtime_info.get('batch')
+        if theirs != self._batch and None not in (theirs, self._batch):
+            raise UserError(f'{filename} was trained with {theirs}, this run has {self._batch}: resume with the former')
+        self._keep_batch()
         expected = self.epoch * len(self.train_dataloader)
         if isinstance(self.train_loop, EpochBasedTrainLoop) and self.iter != expected:
             raise UserError(
@@ -113,41 +198,7 @@ class StrictRunner(Runner):
                 'resume from the end of an epoch, with the same dataset'
             )
 
-    @property
-    def batch(self) -> str | None:
-        """The split of the batch, as logged; kept in the message hub, hence in the checkpoints."""
-        return self.message_hub.runtime_info.get('batch')
 
-    @batch.setter
-    def batch(self, batch: str) -> None:
-        self.message_hub.update_info('batch', batch)
-
-
-def build_runner(cfg: Config) -> StrictRunner:
-    """Builds the runner with its model.
-
-    Raises:
-        ValueError: If the config is wrong.
-    """
-    with building('a run'):
-        return StrictRunner.from_cfg(cfg)
-
-
-def build_loop(runner: StrictRunner, kind: str) -> None:
-    """Builds the runner's loop of a kind, 'train', 'val' or 'test', if it has one, with its data.
-
-    Raises:
-        FileNotFoundError: If the file of the first image is missing.
-        ValueError: If the config is wrong, the annotations cannot be read, or there is no image.
-    """
-    loader = runner.cfg.get(f'{kind}_dataloader')
-    data = ', '.join(str(file) for file in annotation_files(loader)) or 'its data'
-    try:
-        with building(f'the {kind} loop with {data}'):
-            loop = getattr(runner, f'{kind}_loop')  # this property builds
-    except ConfigError as error:
-        if 'need at least one array to concatenate' in str(error):  # mmengine joins the annotations of no image
-            raise UserError(f'{data}: no image for the {kind} loop, or none with an object of its classes') from error
-        raise
-    if loop is not None:
-        check_first_image(loader, loop.dataloader.dataset)
+def bare_model(model: Any) -> Any:
+    """The model without the wrapper of a distributed training."""
+    return model.module if is_model_wrapper(model) else model

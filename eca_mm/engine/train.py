@@ -9,15 +9,13 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
 
-from eca_mm.checkpoints import latest_checkpoint, read_checkpoint, use_safe_loading, weights_of
+from eca_mm.checkpoints import latest_checkpoint, read_checkpoint, weights_of
 from eca_mm.engine.batch import apply_batch
 from eca_mm.engine.distributed import init_distributed
-from eca_mm.engine.files import check_backbone_weights, check_data, check_weights
-from eca_mm.engine.predict import predict
-from eca_mm.engine.runner import StrictRunner, build_loop, build_runner, building
+from eca_mm.engine.files import check_backbone_weights, check_data, check_weights, require
+from eca_mm.engine.pictures import PicturesHook
+from eca_mm.engine.runner import StrictRunner, bare_model, has_tensorboard, restored_globals
 from eca_mm.errors import Interrupted, MissingFileError, UserError
 from eca_mm.output import make_folder
 
@@ -55,12 +53,14 @@ class Summary:
             lines += ['  no metrics: nothing was validated, or nothing at all was detected']
         lines += [f'  checkpoint   {self.checkpoint}'] if self.checkpoint else []
         lines += [f'  pictures     {self.pictures}'] if self.pictures else []
-        lines += [f'  curves       {shlex.join(["tensorboard", "--logdir", str(self.work_dir)])}']
+        if has_tensorboard():
+            lines += [f'  curves       {shlex.join(["tensorboard", "--logdir", str(self.work_dir)])}']
         test = ['tools/test.py', self.config, str(self.checkpoint), *self.options]
         lines += [f'  test again   {shlex.join(test)}'] if self.checkpoint else []
         return '\n'.join(lines)
 
 
+@restored_globals()
 def train(
     cfg: Config,
     *,
@@ -82,42 +82,40 @@ def train(
         seed: Of weights, sampling and augmentation; None for the config's, or 0.
 
     Raises:
-        FileNotFoundError: If data, weights or the checkpoint are missing.
-        ValueError: If the config is wrong, or the checkpoint cannot be read or does not fit; if the work directory cannot
+        MissingFileError: If data, weights or the checkpoint are missing.
+        UserError: If the config is wrong, or the checkpoint cannot be read or does not fit; if the work directory cannot
             be made, or resuming from it would start anew over the checkpoints in it.
         Interrupted: After Ctrl-C.
     """
     processes = init_distributed(cfg, launcher)
-    use_safe_loading()
+    require(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     _set_options(cfg, resume, amp, compile, seed)
     check_data(cfg, 'train_dataloader', 'val_dataloader')
     check_weights(cfg)
     if cfg.resume and cfg.model.get('backbone'):
         cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint, or that is refused
-    with building('a batch'):
-        batch = apply_batch(cfg, processes)
+    batch = apply_batch(cfg, processes)
     make_folder(cfg.work_dir, '--work-dir')
 
-    runner = build_runner(cfg)
-    if cfg.resume:
-        runner.last_checkpoint = Path(cfg.load_from)
-    elif cfg.get('load_from'):
-        _spare_backbone(cfg, runner)
-    build_loop(runner, 'train')
-    build_loop(runner, 'val')
-    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner = StrictRunner(cfg, batch=batch)
+    if cfg.get('load_from') and not cfg.resume:
+        _prefer_load_from(cfg, runner)
+    runner.build_loop('train')
+    runner.build_loop('val')
+    if cfg.get('pictures'):
+        runner.register_hook(PicturesHook(cfg.pictures))
     if batch is not None:
-        runner.batch = str(batch)
-        # Schedulers count accumulated batches too, so torch sees one step before the optimiser's first.
-        warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
         runner.logger.info(f'Batch: {batch}')
     start = time.perf_counter()
     try:
-        runner.train()
+        with warnings.catch_warnings():
+            if batch is not None:
+                # Schedulers count accumulated batches too, so torch sees one step before the optimiser's first.
+                warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
+            runner.train()
     except KeyboardInterrupt:
         raise Interrupted(_how_to_continue(runner)) from None
-    seconds = time.perf_counter() - start
-    return _summary(cfg, runner, seconds)
+    return _summary(cfg, runner, time.perf_counter() - start)
 
 
 def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed: int | None) -> None:
@@ -146,10 +144,9 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
         cfg.load_from = str(checkpoint)
 
 
-def _spare_backbone(cfg: Config, runner: StrictRunner) -> None:
-    """Does without the backbone's pretrained weights if the checkpoint has all of them; else they must be there."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    given = weights_of(read_checkpoint(cfg.load_from), cfg.load_from)
+def _prefer_load_from(cfg: Config, runner: StrictRunner) -> None:
+    """Skips the backbone's pretrained weights if ``load_from`` has all of the backbone; else they must be there."""
+    model, given = bare_model(runner.model), weights_of(read_checkpoint(cfg.load_from), cfg.load_from)
     own = {key for key in model.state_dict() if key.startswith('backbone.') and not key.endswith('num_batches_tracked')}
     if own <= given.keys():
         model.backbone.init_cfg = None
@@ -209,10 +206,6 @@ def _summary(cfg: Config, runner: StrictRunner, seconds: float) -> Summary:
         for name, buffer in scalars.items()
         if trained and name.startswith('val/') and not name.endswith('time')
     }
-    checkpoint, pictures = runner.last_checkpoint, None
-    if cfg.get('pictures') and checkpoint and runner.val_loop is not None and is_main_process():
-        dataset = runner.val_loop.dataloader.dataset
-        files = [dataset.get_data_info(i)['img_path'] for i in range(min(cfg.pictures, len(dataset)))]
-        pictures = Path(cfg.work_dir) / 'pictures'
-        predict(cfg, checkpoint, files, pictures)
-    return Summary(cfg.filename, Path(cfg.work_dir), seconds, checkpoint, metrics, pictures, not trained)
+    pictures = next((hook.folder for hook in runner.hooks if isinstance(hook, PicturesHook)), None)
+    work_dir = Path(cfg.work_dir)
+    return Summary(cfg.filename, work_dir, seconds, runner.last_checkpoint, metrics, pictures, not trained)
