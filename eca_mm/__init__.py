@@ -1,16 +1,18 @@
 """ECA-Net (https://arxiv.org/abs/1910.03151) for MMDetection and MMPretrain.
 
 Importing this package registers its layers, and where mmpretrain is installed its backbones, in mmengine's root
-registries, so that any OpenMMLab config finds them by name. Datasets (which need mmdet) and the tools' engine are
-imported when they are asked for.
+registries, so that any OpenMMLab config finds them by name. They are attributes of the package too:
+``eca_mm.ECAResNet(50)``. Datasets (which need mmdet) and the tools' engine are imported when they are asked for.
 """
 
 from mmengine.config.utils import MODULE2PACKAGE
 
-from eca_mm import checkpoints, models
+from eca_mm import checkpoints, models, output  # output registers the file backend eca_mm.atomic
+from eca_mm.models import *  # noqa: F403
 from eca_mm.version import __version__
 
 # `_base_ = 'eca_mm::imagenet/eca_resnet50.py'`, from now on in this process: mmengine offers nothing that works earlier.
 MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
 
-__all__ = ['__version__', 'checkpoints', 'models']
+__all__ = ['__version__', 'checkpoints', 'models', 'output']
+__all__ += models.__all__
