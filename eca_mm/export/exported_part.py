@@ -24,10 +24,9 @@ from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from eca_mm.checkpoints import read_checkpoint
+from eca_mm.checkpoints import kernel_sizes, read_checkpoint
 from eca_mm.engine.model import load_model
 from eca_mm.errors import UserError
-from eca_mm.models.attention import ECALayer, ECANSLayer
 from eca_mm.paths import config_name
 from eca_mm.version import __version__
 
@@ -156,7 +155,7 @@ def _metadata(cfg: Config, model: nn.Module, network: ExportedPart) -> dict[str,
     facts = {
         'mean': normalisation.get('mean'),
         'std': normalisation.get('std'),
-        'kernel_size': kernel_sizes(network.backbone) or None,
+        'kernel_size': kernel_sizes(network.backbone.state_dict()) or None,
         'classes': max((n for n in numbers if isinstance(n, int)), default=None),  # the RPN's is 1
     }
     return {
@@ -167,13 +166,3 @@ def _metadata(cfg: Config, model: nn.Module, network: ExportedPart) -> dict[str,
         **{name: json.dumps(value) for name, value in facts.items() if value is not None},
         'producer': f'eca_mm {__version__}, torch {torch.__version__}',
     }
-
-
-def kernel_sizes(backbone: nn.Module) -> list[int]:
-    """k of ECA by stage, without entries where there is none: [3, 5, 5, 7] for the paper's ECA-ResNet-50."""
-    sizes = {
-        name.split('.')[0]: layer.conv.kernel_size[0]
-        for name, layer in backbone.named_modules()
-        if isinstance(layer, (ECALayer, ECANSLayer))
-    }
-    return list(sizes.values())

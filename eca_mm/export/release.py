@@ -79,7 +79,7 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     content = _serialise(cfg, source, meta)
     sha = hashlib.sha256(content).hexdigest()
     weights = folder / f'{Path(cfg.filename).stem}_{datetime.now():%Y%m%d}-{sha[:8]}.pth'
-    results, remark = _results(cfg, Path(checkpoint).expanduser())
+    results, remark = results_of(cfg, Path(checkpoint).expanduser())
     model_index = model_entry(
         config_name(cfg.filename),
         training_data=_dataset(cfg, 'train_dataloader'),
@@ -135,8 +135,12 @@ def _dataset(cfg: Config, loader: str) -> str | None:
     return None if kind is None else _DATASETS.get(str(kind).split('.')[-1], str(kind))
 
 
-def _results(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
-    """OpenMMLab's results, and why there are none."""
+def results_of(cfg: Config, checkpoint: Path) -> tuple[list[dict[str, Any]], str]:
+    """The model index's results of a checkpoint, from the ``metrics.json`` beside it, and why there are none.
+
+    Raises:
+        UserError: If the ``metrics.json`` is malformed.
+    """
     file = checkpoint.with_name('metrics.json')
     if not file.is_file():
         return [], f'no results: there is no {file}, which tools/test.py writes'
