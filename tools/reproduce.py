@@ -15,23 +15,26 @@ from pathlib import Path
 from eca_mm.analysis.coco import BACKENDS
 from eca_mm.cli import run_tool
 from eca_mm.engine import evaluate, load_config
+from eca_mm.output import write_atomically
+from eca_mm.paper.accuracy import measure_predictions, measure_work_dirs
 from eca_mm.paper.index import index_files
-from eca_mm.paper.report import render_json, render_text, write_file, write_report
-from eca_mm.paper.reproduce import MEASURED, ONLY, environment, reproduce, select_tables
+from eca_mm.paper.report import render_json, render_text, write_report
+from eca_mm.paper.reproduce import MEASURED, environment, measurers_without_data, reproduce, select_tables
+from eca_mm.paper.speed import measure_speed
 
 
 def evaluate_row(config: Path, checkpoint: Path, work_dir: Path, *, data_root: str | None) -> None:
     evaluate(load_config(config, data_root=data_root, work_dir=str(work_dir)), str(checkpoint))
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('tables', nargs='+', help='table1 ... table5, figure4, or all')
-    p.add_argument('--only', choices=ONLY, help='these columns alone')
+    p.add_argument('--only', choices=measurers_without_data(), help='these columns alone')
     p.add_argument('--work-dirs', type=Path, help='folder with one work directory per row')
     p.add_argument('--run', action='store_true', help='evaluate rows that have a checkpoint there, but no metrics')
     p.add_argument('--data-root', help='root of the dataset for --run')
-    p.add_argument('--predictions', nargs='+', default=[], metavar='ROW=FILE', help='score COCO result files')
+    p.add_argument('--predictions', nargs='+', metavar='ROW=FILE', help='score COCO result files')
     p.add_argument('--ann-file', type=Path, help='their COCO annotations')
     p.add_argument('--backend', choices=BACKENDS, default=BACKENDS[0], help='what scores them (%(default)s)')
     p.add_argument(
@@ -48,31 +51,47 @@ def main() -> None:
     )
     p.add_argument('--traceback', action='store_true', help='show where an error came up')
     a = p.parse_args()
-    if a.data_root and not a.run:
-        p.error('--data-root is for --run')
+    for option, other in (
+        ('run', 'work_dirs'),
+        ('data_root', 'run'),
+        ('predictions', 'ann_file'),
+        ('ann_file', 'predictions'),
+    ):
+        if getattr(a, option) and not getattr(a, other):
+            p.error(f'--{option} is for --{other}, which is missing'.replace('_', '-'))
+    for option, kind in ('work_dirs', 'accuracy'), ('predictions', 'accuracy'), ('speed', 'speed'):
+        if getattr(a, option) and a.only not in (None, kind):
+            p.error(f'--only {a.only} leaves out what --{option.replace("_", "-")} gives')
     if a.write_index and (a.work_dirs or a.predictions):
         p.error(
             f'--write-index takes the accuracies that come with the package: first copy metrics.json to {MEASURED}/NAME/'
         )
-    result = reproduce(
-        select_tables(a.tables),
-        only=a.only,
-        work_dirs=a.work_dirs,
-        evaluate=partial(evaluate_row, data_root=a.data_root) if a.run else None,
-        predictions=a.predictions,
-        ann_file=a.ann_file,
-        backend=a.backend,
-        speed=a.speed,
-        tolerance=a.tolerance,
-    )
+    return a
+
+
+def main() -> None:
+    a = parse_args()
+    tables, measurers = select_tables(a.tables), measurers_without_data()
+    if a.speed:
+        measurers['speed'] = [partial(measure_speed, files=a.speed)]
+    if a.work_dirs:
+        run = partial(evaluate_row, data_root=a.data_root) if a.run else None
+        measurers['accuracy'].append(partial(measure_work_dirs, folder=a.work_dirs, evaluate=run))
+    if a.predictions:
+        measurers['accuracy'].append(
+            partial(measure_predictions, predictions=a.predictions, ann_file=a.ann_file, backend=a.backend)
+        )
+    if a.only:
+        tables, measurers = [table.only(a.only) for table in tables], {a.only: measurers[a.only]}
+    result = reproduce(tables, [m for of_kind in measurers.values() for m in of_kind], tolerance=a.tolerance)
     print(render_text(result.cells))
     if a.json:
-        write_file(a.json, render_json(result.cells))
+        write_atomically(a.json, render_json(result.cells) + '\n')
     if a.report:
         print('written:', *write_report(result.cells, a.report, environment()))
     if a.write_index:
         for file, text in index_files(result.cells).items():
-            write_file(file, text.rstrip())
+            write_atomically(file, text)
     for problem in result.problems:
         print(f'error: {problem}', file=sys.stderr)
     if a.check:

@@ -20,6 +20,7 @@ def model_entry(
     printed: dict[str, float] | None = None,
     results: Sequence[dict[str, Any]] = (),
     weights: str | None = None,
+    collection: str = 'ECA-Net',
 ) -> dict[str, Any]:
     """An entry of the list ``Models``. What is None or empty is left out.
 
@@ -33,6 +34,7 @@ def model_entry(
         printed: The paper's accuracies in per cent, by :func:`index_names`.
         results: Ours, from :func:`task_results`.
         weights: File name or URL.
+        collection: Of models of one paper.
     """
     metadata = {
         'Training Data': training_data,
@@ -44,7 +46,7 @@ def model_entry(
     }
     return {
         'Name': Path(config).stem,
-        'In Collection': 'ECA-Net',
+        'In Collection': collection,
         'Config': config,
         'Metadata': {key: value for key, value in metadata.items() if value is not None},
         **({'Results': list(results)} if results else {}),

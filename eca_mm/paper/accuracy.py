@@ -1,141 +1,131 @@
-"""Accuracies for the paper's rows: from the metrics of work directories, checkpoints, or files of predictions."""
+"""Accuracies of the papers' rows: from the metrics of work directories, from checkpoints, or from files of predictions."""
 
 import difflib
 import json
 import re
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from eca_mm.analysis.coco import score
 from eca_mm.checkpoints import latest_checkpoint
-from eca_mm.engine.metrics import BENCHMARKS, Benchmark
+from eca_mm.engine.metrics import BENCHMARKS, Benchmark, Metrics
 from eca_mm.errors import MissingFileError, UserError
-from eca_mm.paper.cells import Measurement, max_epochs
-from eca_mm.paper.tables import TABLES, Table
+from eca_mm.paper.table import ACCURACY, Measured, Measurement, Table, max_epochs
 from eca_mm.paths import CONFIGS
 
-Place = tuple[str, str, str]  # table, row, column
 Evaluate = Callable[[Path, Path, Path], object]  # config, checkpoint and work directory -> metrics.json in the latter
+Found = dict[tuple[str, str, str], Measurement]
 
 AUTHORS = "the authors' weights"
 
 
-def work_dir_measurements(
-    tables: Sequence[Table], work_dirs: Path, evaluate: Evaluate | None = None
-) -> tuple[dict[Place, Measurement], list[str]]:
-    """Metrics in ``work_dirs/<name of the row's config>/metrics.json``, as `tools/test.py` writes them.
+def measure_work_dirs(
+    tables: Sequence[Table], folder: Path, evaluate: Evaluate | None = None, *, may_be_empty: bool = False
+) -> Measured:
+    """Metrics in ``folder/<name of the row's config>/metrics.json``, as `tools/test.py` writes them.
 
     Where there are none, those of the authors' detector count, tested with ``configs/legacy/``.
 
     Args:
         tables: Their rows are looked for.
-        work_dirs: The folder with one work directory per row.
+        folder: Has one work directory per row.
         evaluate: If given, called for a row with a checkpoint, the newest ``epoch_*.pth``, and without metrics, or with
             older ones.
+        may_be_empty: It is no problem if there are no metrics at all.
 
     Returns:
-        The measurements, and a sentence for each row whose checkpoint cannot be evaluated or whose metrics cannot be read.
+        The measurements, and a sentence for each row whose checkpoint cannot be evaluated or whose metrics cannot be
+        read; for what is no mistake of the user, its traceback.
 
     Raises:
-        FileNotFoundError: If ``work_dirs`` is not a folder.
+        MissingFileError: If there is no such folder.
     """
-    if not work_dirs.is_dir():
-        raise MissingFileError(f'no folder of work directories: {work_dirs}')
-    found: dict[Place, Measurement] = {}
+    if not folder.is_dir():
+        raise MissingFileError(f'no folder of work directories: {folder}')
+    found: Found = {}
     problems = []
     for config in dict.fromkeys(row.config for table in tables for row in table.rows):
         legacy = f'legacy/{config.removesuffix("_1x")}'
         for tested in (config, *([legacy] if (CONFIGS / f'{legacy}.py').is_file() else ())):
-            folder = work_dirs / Path(tested).name
+            work_dir = folder / Path(tested).name
             try:
-                when = _metrics(tested, folder, evaluate)
+                when = _evaluated(tested, work_dir, evaluate)
                 if when is not None:
-                    found |= _read(tables, config, tested, folder / 'metrics.json', when)
+                    found |= _from_metrics(tables, config, tested, work_dir / 'metrics.json', when)
                     break
-            except Exception as error:  # of a library too, in --run: the other rows go on
-                problems.append(f'{tested}: {_sentence(error)}')
+            except Exception as error:  # the other rows go on
+                known = isinstance(error, (UserError, OSError))
+                problems.append(f'{tested}: {" ".join(str(error).split()) if known else traceback.format_exc()}')
                 break
+    if not (found or problems or may_be_empty):
+        problems.append(f'{folder} has no metrics.json of a row' + ', nor a checkpoint' * (evaluate is not None))
     return found, problems
 
 
-def _metrics(config: str, folder: Path, evaluate: Evaluate | None) -> str | None:
-    """Sees to it that there are metrics; returns when they were measured, None if there are none."""
-    file, checkpoint = folder / 'metrics.json', latest_checkpoint(folder)
+def _evaluated(config: str, work_dir: Path, evaluate: Evaluate | None) -> str | None:
+    """Evaluates the checkpoint if need be; returns when the metrics were measured, None if there are none."""
+    file, checkpoint = work_dir / 'metrics.json', latest_checkpoint(work_dir)
     newer = checkpoint is not None and file.is_file() and checkpoint.stat().st_mtime > file.stat().st_mtime
     if file.is_file() and not (evaluate is not None and newer):
         return 'measured before'
-    if evaluate is None or not any(folder.glob('epoch_*.pth')):
+    if evaluate is None or not any(work_dir.glob('epoch_*.pth')):
         return None
     if checkpoint is None:
-        raise UserError(f'no checkpoint in {folder} is complete')
-    evaluate(CONFIGS / f'{config}.py', checkpoint, folder)
+        raise UserError(f'no checkpoint in {work_dir} is complete')
+    evaluate(CONFIGS / f'{config}.py', checkpoint, work_dir)
     return 'measured now'
 
 
-def _read(tables: Iterable[Table], config: str, tested: str, file: Path, when: str) -> dict[Place, Measurement]:
-    try:
-        result = json.loads(file.read_text())
-        metrics, images = {name: float(value) for name, value in result['metrics'].items()}, int(result['images'])
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise UserError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error
-    if Path(str(result.get('config', tested))).stem != Path(tested).name:
-        raise UserError(f'{file} is of {result["config"]}, not of {tested}')
-    checkpoint = Path(str(result['checkpoint'])).name if 'checkpoint' in result else 'unknown weights'
-    notes = _provenance(result, checkpoint, tested)
+def _from_metrics(tables: Iterable[Table], config: str, tested: str, file: Path, when: str) -> Found:
+    metrics = Metrics.read(file)
+    if metrics.config is not None and Path(metrics.config).stem != Path(tested).name:
+        raise UserError(f'{file} is of {metrics.config}, not of {tested}')
+    if not {m.name for b in BENCHMARKS.values() for m in b.metrics} & metrics.metrics.keys():
+        raise UserError(f'{file} has none of the metrics of the tables: nothing was evaluated, or nothing detected')
+    checkpoint = 'unknown weights' if metrics.checkpoint is None else Path(metrics.checkpoint).name
+    notes = _weights_notes(metrics, checkpoint, tested)
     source = f'{when} ({Path(*file.parts[-3:])}, {checkpoint})'
     found = {}
     for table in (t for t in tables if config in (row.config for row in t.rows)):
         benchmark = BENCHMARKS[table.benchmark]
         for metric in (m for m in benchmark.metrics if m.column in table.columns):
-            value = metrics.get(metric.name, -1) * benchmark.percent
+            value = metrics.metrics.get(metric.name, -1) * benchmark.percent
             if value == -benchmark.percent:  # absent, or COCO's -1, where there is nothing to detect
                 continue
             if not 0 <= value <= 100:  # NaN too
-                raise UserError(f'{file}: {metric.name} is {metrics[metric.name]}, which is no accuracy')
-            found[table.name, config, metric.column] = _measurement(benchmark, value, images, source, notes)
-    if not {m.name for b in BENCHMARKS.values() for m in b.metrics} & metrics.keys():
-        raise UserError(f'{file} has none of the metrics of the tables: nothing was evaluated, or nothing detected')
+                raise UserError(f'{file}: {metric.name} is {metrics.metrics[metric.name]}, which is no accuracy')
+            found[table.name, config, metric.column] = _accuracy(benchmark, value, metrics.images, source, notes)
     return found
 
 
-def _provenance(result: dict[str, Any], checkpoint: str, config: str) -> list[str]:
+def _weights_notes(metrics: Metrics, checkpoint: str, config: str) -> list[str]:
     """What must be said of the weights: nothing, if they are those of this config's whole training."""
-    if result.get('source') == 'authors' or config.startswith('legacy/'):
+    if metrics.source == 'authors' or config.startswith('legacy/'):
         return [AUTHORS]
-    if result.get('source'):  # of converted weights
-        return [f'weights of {result["source"]}']
+    if metrics.source:  # of converted weights
+        return [f'weights of {metrics.source}']
     named = re.search(r'epoch_(\d+)\.pth$', checkpoint)
-    epoch, last = result.get('epoch', int(named[1]) if named else None), max_epochs(config)
-    if not isinstance(epoch, int):
+    epoch = int(named[1]) if metrics.epoch is None and named else metrics.epoch
+    if epoch is None:
         return ['after an unknown number of epochs']
-    return [f'after {epoch} of {last} epochs'] if last is not None and epoch < last else []
+    last = max_epochs(CONFIGS / f'{config}.py')
+    return [f'after {epoch} of {last} epochs'] if epoch < last else []
 
 
-def _measurement(
-    benchmark: Benchmark, value: float, images: int, source: str, notes: Iterable[str] = ()
-) -> Measurement:
+def _accuracy(benchmark: Benchmark, value: float, images: int, source: str, notes: Iterable[str] = ()) -> Measurement:
     """Comparable if it is on the paper's images and after the whole training."""
+    notes = list(notes)
+    if images != benchmark.images:
+        notes.append(f'on {images} images, not on the {benchmark.images} of {benchmark.split}')
     text = f'{value:.{benchmark.digits}f}'
-    other = (
-        []
-        if images == benchmark.images
-        else [f'on {images} images, not on the {benchmark.images} of {benchmark.split}']
-    )
-    remarks = [*notes, *other]
-    return Measurement(value, text, source, '; '.join(remarks), comparable=set(remarks) <= {AUTHORS})
+    return Measurement(value, text, source, '; '.join(notes), comparable=set(notes) <= {AUTHORS})
 
 
-def _sentence(error: Exception) -> str:
-    """One line; with the error's type where it was not raised for a user."""
-    text = ' '.join(str(error).split())
-    return text if isinstance(error, (ValueError, OSError)) else f'{type(error).__name__}: {text}'
-
-
-def prediction_measurements(
+def measure_predictions(
     tables: Sequence[Table], predictions: Iterable[str], ann_file: str | Path, backend: str = 'pycocotools'
-) -> tuple[dict[Place, Measurement], list[str]]:
-    """Scores COCO result files for rows of Tables 4 (boxes) and 5 (masks); what a file holds decides the table.
+) -> Measured:
+    """Scores COCO result files for the rows of tables of boxes or of masks, whichever a file holds.
 
     Args:
         tables: Those that are to be filled.
@@ -146,35 +136,38 @@ def prediction_measurements(
     Returns:
         The measurements, and a sentence for each file that cannot be scored.
     """
-    found: dict[Place, Measurement] = {}
+    found: Found = {}
     problems = []
     for text in predictions:
         try:
-            row, file = _assignment(text)
-            kind, numbers = score(file, ann_file, backend)
-            benchmark = BENCHMARKS[kind]
-            table = next(t for t in TABLES.values() if t.benchmark == kind)
-            if row not in (r.config for r in table.rows):
-                raise UserError(f'{file} holds masks, and {row} is not a row of {table.name}')
-            if table not in tables:
-                raise UserError(f'{file} is for {table.name}, which is not asked for')
-            if numbers['AP'] < 0:
-                raise UserError(f'{ann_file} has nothing to detect')
-            images = len(json.loads(Path(ann_file).read_bytes())['images'])
-            for column in (m.column for m in benchmark.metrics if numbers[m.column] >= 0):
-                value = numbers[column] * benchmark.percent
-                found[table.name, row, column] = _measurement(benchmark, value, images, f'measured now ({file})')
-        except (ValueError, OSError) as error:
+            found |= _scored(tables, text, ann_file, backend)
+        except (UserError, OSError) as error:
             problems.append(f'--predictions {text}: {error}')
     return found, problems
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    row, equals, file = text.partition('=')
+def _scored(tables: Sequence[Table], assignment: str, ann_file: str | Path, backend: str) -> Found:
+    row, equals, file = assignment.partition('=')
     if not equals:
         raise UserError('needs ROW=FILE')
-    rows = [r.config for r in TABLES['table4'].rows]
+    rows = {r.config for table in tables if ACCURACY in table.columns.values() for r in table.rows}
     if row not in rows:
-        near: Any = difflib.get_close_matches(row, rows, n=1)
-        raise UserError(f'no row {row!r} in Table 4' + (f'; did you mean {near[0]!r}?' if near else f': {rows}'))
-    return row, file
+        near = difflib.get_close_matches(row, rows, n=1)
+        hint = f'did you mean {near[0]!r}?' if near else f'they have {", ".join(sorted(rows))}'
+        raise UserError(f'no row {row!r} in the tables that are asked for; {hint}')
+    kind, numbers = score(file, ann_file, backend)
+    benchmark = BENCHMARKS[kind]
+    filled = [t.name for t in tables if t.benchmark == kind and row in (r.config for r in t.rows)]
+    if not filled:
+        raise UserError(f'{file} is for {benchmark.task}; no table of that, among those asked for, has the row {row}')
+    if numbers['AP'] < 0:
+        raise UserError(f'{ann_file} has nothing to detect')
+    images = len(json.loads(Path(ann_file).read_bytes())['images'])
+    values = {
+        column: numbers[column] * benchmark.percent for m in benchmark.metrics if numbers[column := m.column] >= 0
+    }
+    return {
+        (table, row, column): _accuracy(benchmark, value, images, f'measured now ({file})')
+        for table in filled
+        for column, value in values.items()
+    }

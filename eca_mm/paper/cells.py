@@ -1,50 +1,23 @@
-"""One number of the paper beside ours: what :command:`tools/reproduce.py` prints, checks and writes."""
+"""One number of a paper beside ours: what :command:`tools/reproduce.py` prints, checks and writes."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from typing import Literal
 
-from eca_mm.engine import load_config
-from eca_mm.engine.metrics import BENCHMARKS
-from eca_mm.paper.tables import Row, Table
-from eca_mm.paths import CONFIGS
+from eca_mm.errors import UserError
+from eca_mm.paper.table import Measurement, Measurements, Row, Table
 
 Status = Literal['match', 'differ', 'measured', 'not comparable', 'not measured']
-
-COMPLEXITY = ('Param.', 'FLOPs', 'GFLOPs')
-ACCURACY = tuple(dict.fromkeys(metric.column for b in BENCHMARKS.values() for metric in b.metrics))  # in percent
-SPEED = ('Training', 'Inference')  # images per second, compared as ratios to the first row of the group
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A number of ours.
-
-    Attributes:
-        raw: Its value in full: parameters, operations, per cent, or a ratio of speeds.
-        text: The value in the unit and the digits of the paper's column.
-        source: Where it comes from: 'measured now', or the file of an earlier measurement.
-        note: What a reader must know: why it differs, or why it cannot be compared.
-        comparable: False for what was measured on other data or on another machine; it never counts as a reproduction.
-    """
-
-    raw: float
-    text: str
-    source: str
-    note: str = ''
-    comparable: bool = True
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table; the fields are those of ``--json``.
+    """One number of a table.
 
     Attributes:
         table, row, column: Its place; rows are named by their config.
-        paper: As printed, None where the paper has no such number. Speeds are ratios to the plain network.
+        paper: As printed, None where the paper has no such number. Speeds are ratios to the first row of the group.
         ours, raw: Our number as the paper would print it, and in full; None if it is not measured.
         status: 'match': equal in print or, for accuracies, within the tolerance; 'differ'; 'measured', where the paper
             has no number; 'not comparable': measured on other data or another machine; 'not measured'.
@@ -52,7 +25,7 @@ class Cell:
         note: A remark on this number.
     """
 
-    table: str
+    table: Table
     row: str
     column: str
     paper: str | None
@@ -68,8 +41,14 @@ class Cell:
         ours, paper = number(self.ours), number(self.paper)
         return None if ours is None or paper is None else ours - paper
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether it is known why ours cannot be the paper's number."""
+        return (self.row, self.column, self.ours) in self.table.explained
 
-Measurements = Mapping[tuple[str, str, str], Measurement]  # by table, row, column
+    def record(self) -> dict[str, str | float | None]:
+        """The fields for ``--json``, the table by its name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {'table': self.table.name}
 
 
 def number(text: str | None) -> float | None:
@@ -82,67 +61,48 @@ def number(text: str | None) -> float | None:
     return float(match[1]) if match else None
 
 
-def expected(table: Table, row: Row, column: str) -> str | None:
-    """The paper's number for a cell; a speed becomes its ratio to the first row of the group, with two digits."""
-    printed = row.printed.get(column)
-    if column not in SPEED or printed is None:
-        return printed
-    plain = next(r for r in table.rows if r.group == row.group).printed[column]
-    return f'{float(printed) / float(plain or "nan"):.2f}'
-
-
-def compare(
-    tables: Iterable[Table], measurements: Measurements, *, tolerance: float = 0.2, columns: Iterable[str] | None = None
-) -> Iterator[Cell]:
-    """Every number of the tables beside ours, then those of ours that have no place in them.
+def beside_the_paper(tables: Iterable[Table], measurements: Measurements, *, tolerance: float = 0.2) -> Iterator[Cell]:
+    """Every number of the tables beside ours, row by row; after each row those of ours for which it has no column.
 
     Args:
         tables: From :data:`eca_mm.paper.TABLES`.
         measurements: Ours, by table, row and column.
         tolerance: Greatest difference of an accuracy, in points, that counts as a match. Other numbers must agree in
             print.
-        columns: Only these; all of them by default.
+
+    Raises:
+        UserError: If the tolerance is no number of points.
     """
+    if not 0 <= tolerance <= 100:
+        raise UserError(f'tolerance must be a number of points from 0 to 100, got {tolerance}')
     for table in tables:
         for row in table.rows:
             ours = {c: m for (t, r, c), m in measurements.items() if (t, r) == (table.name, row.config)}
-            for column in (*table.columns, *(c for c in ours if c not in table.columns)):
-                if columns is None or column in columns:
-                    yield _cell(table, row, column, ours.get(column), tolerance)
+            for column in dict.fromkeys((*table.columns, *ours)):
+                yield _cell(table, row, column, ours.get(column), tolerance)
 
 
 def _cell(table: Table, row: Row, column: str, measured: Measurement | None, tolerance: float) -> Cell:
-    paper = expected(table, row, column)
-    place = (table.name, row.config, column, paper)
+    paper = _printed(table, row, column)
+    kind = table.columns.get(column)
     if measured is None:
-        return Cell(*place, None, None, 'not measured', how_to_measure(row, column))
-    status: Status
+        how = table.columns[column].command(row) if row.is_implemented else 'no implementation yet'
+        return Cell(table, row.config, column, paper, None, None, 'not measured', how)
     if not measured.comparable:
-        status = 'not comparable'
+        status: Status = 'not comparable'
     elif paper is None:
         status = 'measured'
-    elif column in ACCURACY:
+    elif kind is not None and kind.within_tolerance:
         status = 'match' if abs(round(measured.raw - float(paper), 9)) <= tolerance else 'differ'
     else:
         status = 'match' if measured.text == paper else 'differ'
-    return Cell(*place, measured.text, measured.raw, status, measured.source, measured.note)
+    note = measured.note or table.explained.get((row.config, column, measured.text), '')
+    return Cell(table, row.config, column, paper, measured.text, measured.raw, status, measured.source, note)
 
 
-def how_to_measure(row: Row, column: str) -> str:
-    """The command that would fill a cell, or why there is none."""
-    config = f'configs/{row.config}.py'
-    if not (CONFIGS / f'{row.config}.py').is_file():
-        return 'no implementation yet'
-    if column in COMPLEXITY:
-        return 'tools/reproduce.py all --only complexity'
-    if column in SPEED:
-        return f'tools/benchmark.py {row.config}'
-    last = f'work_dirs/{Path(config).stem}/epoch_{max_epochs(row.config)}.pth'
-    return f'tools/train.py {config}; tools/test.py {config} {last}'
-
-
-@cache
-def max_epochs(config: str) -> int | None:
-    """The length of a config's training; None without such a config."""
-    file = CONFIGS / f'{config}.py'
-    return int(load_config(file).train_cfg.max_epochs) if file.is_file() else None
+def _printed(table: Table, row: Row, column: str) -> str | None:
+    """The paper's number for a cell, or its ratio to that of the group's first row, with two digits."""
+    kind, printed = table.columns.get(column), row.printed.get(column)
+    if kind is None or not kind.as_ratio or printed is None:
+        return None if kind is None else printed
+    return f'{float(printed) / float(table.first_of_group(row).printed[column] or "nan"):.2f}'

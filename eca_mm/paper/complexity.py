@@ -1,114 +1,100 @@
-"""Parameters and operations of the paper's rows: as the paper counts them, and honestly."""
+"""Parameters and operations of the papers' rows: as a paper counts them, and all of them.
 
-from collections.abc import Callable, Iterable
-from functools import cache
+The ``count_...`` functions are what a :class:`Table` names as its ``count``. They give the texts of every column of counts
+that papers have; a table takes those that it has a column for.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from eca_mm.analysis.complexity import MMCV, THOP, THOP_MOBILENET, Count, count_modules, count_operators, parameters
-from eca_mm.paper.benchmark_models import build_row
-from eca_mm.paper.cells import Measurement
-from eca_mm.paper.tables import Row, Table
-from eca_mm.paths import CONFIGS
+from eca_mm.analysis.complexity import MMCV, THOP, Convention, Count, count_modules, count_operators, parameters
+from eca_mm.paper.table import Measured, Measurement, Row, Table
 
-# Weights of one attention layer with C channels; r = 16 and k = 3 in Table 1.
-FORMULAS: dict[str, Callable[[int], int]] = {
-    '0': lambda c: 0,
-    '2*C^2/r': lambda c: 2 * c**2 // 16,
-    'C': lambda c: c,
-    'C^2': lambda c: c**2,
-    'C^2/16': lambda c: c**2 // 16,
-    '16*C': lambda c: 16 * c,
-    '8*C': lambda c: 8 * c,
-    'k*C': lambda c: 3 * c,
-    'k': lambda c: 3,
-}
+ALL_COUNTED = ('Parameters', 'GMACs')  # our own columns, beside the paper's
 SOURCE = 'measured now'
-HONEST = ('Parameters', 'GMACs')  # columns beside the paper's
-# Numbers that cannot be reached, what is reached, and why.
-EXPLAINED = {
-    ('imagenet/se_mobilenet_v2', 'FLOPs', '320.0M'): 'the pooling before the classifier is not counted, as in the rows of '
-    'MobileNetV2 and ECA-Net, which agree; counted, it would give the 320.1 that is printed',
-}  # fmt: skip
 
 
-def complexity_measurements(tables: Iterable[Table]) -> dict[tuple[str, str, str], Measurement]:
-    """Parameters and operations of every row that has a config, on the meta device: no data, weights or GPU.
+def measure_complexity(tables: Iterable[Table]) -> Measured:
+    """Counts of every row that has a config, on the meta device: no data, weights or GPU.
 
-    Tables 1 and 3 have no operations, Table 5 and Figure 4 none of either. Beside the paper's columns come 'Parameters',
-    all of them in 10^6, and 'GMACs', the multiply-adds of convolutions and matrix products in 10^9.
+    Beside the paper's columns come 'Parameters', all of them in 10^6, and 'GMACs', the multiply-adds of convolutions and
+    matrix products in 10^9, if the table has operations.
     """
-    cells = {}
-    for table in tables:
-        for row in table.rows if table.name in _TABLES else ():
-            if (CONFIGS / f'{row.config}.py').is_file():
-                for column, measurement in _TABLES[table.name](row).items():
-                    cells[table.name, row.config, column] = measurement
-    return cells
+    return {
+        (table.name, row.config, column): measurement
+        for table in tables
+        if table.count is not None
+        for row in table.rows
+        if row.is_implemented
+        for column, measurement in table.count(row).items()
+        if column in (*table.columns, *ALL_COUNTED)
+    }, []
 
 
-def build(config: str) -> Any:
-    """The model of a config on the meta device, in evaluation mode."""
-    return build_row(config).eval().to('meta')
+def build_on_meta(row: Row) -> Any:
+    """The model of a row on the meta device, in evaluation mode."""
+    return row.build().eval().to('meta')
 
 
-def _table1(row: Row) -> dict[str, Measurement]:
-    """The formula is shown if every attention layer of the network follows it, else the first layer that does not."""
-    layers = _attention_layers(build(row.config))
+def count_attention(
+    row: Row, formulas: Mapping[str, Callable[[int], int]], layers: int, plain: str
+) -> dict[str, Measurement]:
+    """The formula of one attention layer, if all layers of the network follow it, else the first that does not.
+
+    Args:
+        row: Its 'Param.' is a formula.
+        formulas: Formula -> parameters of a layer with C channels.
+        layers: How many the network has.
+        plain: The method that has none.
+    """
+    found = attention_layers(build_on_meta(row))
     formula = row.printed['Param.'] or ''
-    blocks = 0 if formula == '0' and not layers and row.method == 'Vanilla' else 16
-    wrong = [] if len(layers) == blocks else [f'{len(layers)} layers']
-    wrong += [f'{parameters(layer)} at C = {c}' for c, layer in layers if parameters(layer) != FORMULAS[formula](c)]
-    total = sum(parameters(layer) for _, layer in layers)
-    return {'Param.': Measurement(total, wrong[0] if wrong else formula, SOURCE, f'{total} in {len(layers)} layers')}
+    wrong = [] if len(found) == (0 if row.method == plain else layers) else [f'{len(found)} layers']
+    wrong += [f'{parameters(layer)} at C = {c}' for c, layer in found if parameters(layer) != formulas[formula](c)]
+    total = sum(parameters(layer) for _, layer in found)
+    return {'Param.': Measurement(total, wrong[0] if wrong else formula, SOURCE, f'{total} in {len(found)} layers')}
 
 
-def _attention_layers(model: Any) -> list[tuple[int, nn.Module]]:
-    return [
-        (block.out_channels, getattr(block, block.attention_name))
-        for block in model.modules()
-        if getattr(block, 'attention_name', None) is not None
-    ]
+def attention_layers(model: Any) -> list[tuple[int, nn.Module]]:
+    """The layers in the blocks' attention slots, with their channels."""
+    return [(b.out_channels, b.slot) for b in model.modules() if getattr(b, 'slot', None) is not None]
 
 
-@cache
-def _classifier(config: str) -> tuple[int, Count, Count]:
-    model = build(config)
+def count_classifier(
+    row: Row, *, kilo: int = 1000, convention: Convention = THOP, by_group: Mapping[str, Convention] | None = None
+) -> dict[str, Measurement]:
+    """Counts on an image of 224 x 224.
+
+    Args:
+        row: Of a classifier.
+        kilo: What the paper's M is the square of, and its G the cube: 1000 or 1024.
+        convention: How the paper counted operations.
+        by_group: Other conventions, for the rows of a group.
+    """
+    model = build_on_meta(row)
     image = torch.empty(1, 3, 224, 224, device='meta')
-    convention = THOP_MOBILENET if 'mobilenet' in config else THOP
 
     def forward() -> None:
         model(image, mode='tensor')
 
-    return parameters(model), count_modules(model, forward, convention), count_operators(forward)
-
-
-def _table2(row: Row) -> dict[str, Measurement]:
-    total, paper, honest = _classifier(row.config)
-    scale, digits, unit = (2**20, 1, 'M') if str(row.printed['FLOPs']).endswith('M') else (2**30, 2, 'G')
-    flops = f'{paper.total / scale:.{digits}f}{unit}'
-    return {
-        'Param.': Measurement(total, f'{total / 2**20:.2f}M', SOURCE),
-        'FLOPs': Measurement(paper.total, flops, SOURCE, EXPLAINED.get((row.config, 'FLOPs', flops), '')),
-        **_honest(total, honest),
-    }
-
-
-def _table4(row: Row) -> dict[str, Measurement]:
-    """3 x 800 x 1280 through backbone, FPN and RPN, 1000 proposals through the box head, 100 through the mask head."""
-    model = build(row.config)
+    operations = count_modules(model, forward, (by_group or {}).get(row.group, convention)).total
     total = parameters(model)
-    honest = count_operators(lambda: _forward_detector(model))
+    return _as_printed(row, total, operations, kilo) | _all_counted(total, count_operators(forward))
+
+
+def count_detector(row: Row) -> dict[str, Measurement]:
+    """Counts as MMDetection 1.x gives them: trained parameters, and heads with a class for the background.
+
+    3 x 800 x 1280 goes through backbone, FPN and RPN, 1000 proposals through the box head, 100 through the mask head.
+    """
+    model = build_on_meta(row)
+    everything = _all_counted(parameters(model), count_operators(lambda: _forward_detector(model)))
     _give_heads_of_mmdet_1(model)
-    trained = parameters(model, trainable=True)
-    paper = count_modules(model, lambda: _forward_detector(model), MMCV)
-    return {
-        'Param.': Measurement(trained, f'{trained / 1e6:.2f}M', SOURCE),
-        'GFLOPs': Measurement(paper.total, f'{paper.total / 1e9:.2f}', SOURCE),
-        **_honest(total, honest),
-    }
+    operations = count_modules(model, lambda: _forward_detector(model), MMCV).total
+    return _as_printed(row, parameters(model, trainable=True), operations, 1000) | everything
 
 
 def _forward_detector(model: Any) -> None:
@@ -126,21 +112,20 @@ def _give_heads_of_mmdet_1(model: Any) -> None:
         model.roi_head.mask_head.conv_logits = nn.Conv2d(256, 81, 1, device='meta')
 
 
-def _honest(total: int, count: Count) -> dict[str, Measurement]:
-    uncounted = ', '.join(sorted(count.uncounted))
+def _as_printed(row: Row, total: int, operations: int, kilo: int) -> dict[str, Measurement]:
+    in_millions = (row.printed.get('FLOPs') or '').endswith('M')
+    flops = f'{operations / kilo**2:.1f}M' if in_millions else f'{operations / kilo**3:.2f}G'
     return {
-        'Parameters': Measurement(total, f'{total / 1e6:.2f}M', SOURCE, 'all parameters, in 10^6'),
-        'GMACs': Measurement(
-            count.total,
-            f'{count.total / 1e9:.3f}',
-            SOURCE,
-            f'multiply-adds of convolutions and matrix products, in 10^9; not counted: {uncounted}',
-        ),
+        'Param.': Measurement(total, f'{total / kilo**2:.2f}M', SOURCE),
+        'FLOPs': Measurement(operations, flops, SOURCE),
+        'GFLOPs': Measurement(operations, f'{operations / kilo**3:.2f}', SOURCE),
     }
 
 
-_TABLES: dict[str, Callable[[Row], dict[str, Measurement]]] = {
-    'table1': _table1,
-    'table2': _table2,
-    'table4': _table4,
-}
+def _all_counted(total: int, operators: Count) -> dict[str, Measurement]:
+    uncounted = ', '.join(sorted(operators.uncounted))
+    note = f'multiply-adds of convolutions and matrix products, in 10^9; not counted: {uncounted}'
+    return {
+        'Parameters': Measurement(total, f'{total / 1e6:.2f}M', SOURCE, 'all parameters, in 10^6'),
+        'GMACs': Measurement(operators.total, f'{operators.total / 1e9:.3f}', SOURCE, note),
+    }

@@ -1,148 +1,148 @@
 """OpenMMLab's model index and the README's table of results, generated: no number is typed twice."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mmengine.config import Config
 
 from eca_mm.engine import load_config
 from eca_mm.engine.metrics import BENCHMARKS
+from eca_mm.engine.model_index import index_names, model_entry, task_results
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.paper.accuracy import AUTHORS
-from eca_mm.paper.cells import COMPLEXITY, Cell
-from eca_mm.paper.complexity import HONEST
-from eca_mm.paper.tables import TABLES, Row
-from eca_mm.paths import CONFIGS, REPOSITORY
+from eca_mm.paper.cells import Cell
+from eca_mm.paper.complexity import ALL_COUNTED
+from eca_mm.paper.table import COMPLEXITY, Paper, Row, Table
+from eca_mm.paper.tables import TABLES
+from eca_mm.paths import REPOSITORY
 
 INDEX = 'eca_mm/.mim/model-index.yml'
 MARKS = ('<!-- results: written by tools/reproduce.py all --write-index -->', '<!-- end of results -->')
 _HEADER = '# Written by `tools/reproduce.py all --write-index`. FLOPs are multiply-adds, as usual in OpenMMLab.\n'
-_TABLES = ('table2', 'table4', 'table5')  # the others have rows of these, or numbers that nobody looks up
-_COLLECTION = {
-    'Name': 'ECA-Net',
-    'Metadata': {'Architecture': ['ResNet', 'MobileNetV2', 'Efficient Channel Attention']},
-    'Paper': {
-        'Title': 'ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks',
-        'URL': 'https://arxiv.org/abs/1910.03151',
-    },
-}
+
+_Cells = Mapping[tuple[str, str, str], Cell]  # by table, row and column
 
 
-def index_files(cells: Sequence[Cell]) -> dict[Path, str]:
+def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
     """The files of the index and the README, by path in the repository, as they should be.
 
     A model's results are those measured on the paper's dataset; the paper's own numbers stand apart, under 'Printed in
     the paper'.
 
     Args:
-        cells: All tables, with complexity: ``reproduce(select_tables(['all'])).cells``.
+        cells: All tables, with complexity: of ``reproduce`` with :func:`eca_mm.paper.reproduce.measurers_without_data`.
 
     Raises:
-        FileNotFoundError: If the package is not in a checkout.
-        ValueError: If tables or columns are missing, or the README lacks the marks between which its table stands.
+        MissingFileError: If the package is not in a checkout.
+        UserError: If tables or columns are missing, or the README lacks the marks between which its table stands.
     """
     readme = REPOSITORY / 'README.md'
-    if {c.table for c in cells} != set(TABLES) or not any(c.column in HONEST for c in cells):
+    by_place = {(c.table.name, c.row, c.column): c for c in cells}
+    present = {(table, column) for table, _, column in by_place}
+    needed = {(t.name, column) for t in TABLES.values() for column in t.columns}
+    needed |= {(t.name, column) for t in TABLES.values() if t.metafile and t.count for column in ALL_COUNTED}
+    if not needed <= present:
         raise UserError('the index needs all tables with their complexity: tools/reproduce.py all, without --only')
     if not readme.is_file():
         raise MissingFileError(f'the index is written in a checkout of the repository, and {readme} does not exist')
-    classifiers = [row for row in TABLES['table2'].rows if _exists(row)]
-    files = {
-        'configs/metafile.yml': TABLES['table4'].rows,
-        'configs/imagenet/metafile.yml': classifiers,
-    }
-    collections: dict[str, Any] = {'Collections': [_COLLECTION]}
-    texts = {}
-    for file, rows in files.items():
-        texts[REPOSITORY / file] = _yaml({**collections, 'Models': [_model(row, cells) for row in rows]})
-        collections = {}
+    texts, listed = {}, []
+    files = _tables_by_metafile()
+    for file, tables in files.items():
+        papers = [paper for paper in dict.fromkeys(t.paper for t in tables) if paper not in listed]
+        listed += papers
+        models = [_model(row, tables, by_place) for row in _rows(tables)]
+        collections = {'Collections': [_collection(paper) for paper in papers]} if papers else {}
+        texts[REPOSITORY / file] = _yaml({**collections, 'Models': models})
     texts[REPOSITORY / INDEX] = _yaml({'Import': list(files)})
-    texts[readme] = _readme(readme.read_text(), cells, [*TABLES['table4'].rows, *classifiers])
+    texts[readme] = _readme(readme.read_text(), files.values(), by_place)
     return texts
 
 
-def _exists(row: Row) -> bool:
-    return (CONFIGS / f'{row.config}.py').is_file()
+def _tables_by_metafile() -> dict[str, list[Table]]:
+    """Those of a folder stand before those of the folders in it."""
+    found: dict[str, list[Table]] = defaultdict(list)
+    for table in TABLES.values():
+        if table.metafile:
+            found[table.metafile].append(table)
+    return dict(sorted(found.items(), key=lambda item: (item[0].count('/'), item[0])))
+
+
+def _rows(tables: Iterable[Table]) -> list[Row]:
+    """Each config once, in the order of the tables."""
+    return list({row.config: row for table in tables for row in table.rows if row.is_implemented}.values())
+
+
+def _collection(paper: Paper) -> dict[str, Any]:
+    return {
+        'Name': paper.name,
+        'Metadata': {'Architecture': list(paper.architectures)},
+        'Paper': {'Title': paper.title, 'URL': paper.url},
+    }
 
 
 def _yaml(content: dict[str, Any]) -> str:
     return _HEADER + yaml.safe_dump(content, sort_keys=False, width=120)
 
 
-def _model(row: Row, cells: Sequence[Cell]) -> dict[str, Any]:
-    mine = [c for c in cells if c.row == row.config]
-    raw = {c.column: c.raw for c in mine if c.table in ('table2', 'table4')}
-    cfg: Config = load_config(CONFIGS / f'{row.config}.py')
-    dataset = 'ImageNet-1k' if row.config.startswith('imagenet/') else 'COCO'
-    model: dict[str, Any] = {
-        'Name': Path(row.config).name,
-        'In Collection': 'ECA-Net',
-        'Config': f'configs/{row.config}.py',
-        'Metadata': {
-            'Training Data': dataset,
-            'Epochs': cfg.train_cfg.max_epochs,
-            'Batch Size': cfg.images_per_step,
-            'Parameters': raw['Parameters'],
-            'FLOPs': raw['GMACs'],
-            'Printed in the paper': {
-                name: float(c.paper or 'nan') for table in _TABLES for name, c in _indexed(table, mine).items()
-            },
-        },
+def _model(row: Row, tables: Sequence[Table], cells: _Cells) -> dict[str, Any]:
+    cfg = load_config(row.file)
+    counts = {
+        column: c.raw for (_, config, column), c in cells.items() if config == row.config and column in ALL_COUNTED
     }
-    results = list(_results(mine))
-    return {**model, 'Results': results} if results else model
+    printed: dict[str, float] = {}
+    results: list[dict[str, Any]] = []
+    of_row = [table for table in tables if row.config in (r.config for r in table.rows)]
+    for table in of_row:
+        benchmark = BENCHMARKS[table.benchmark]
+        found = {column: cells[table.name, row.config, column] for column in table.columns}
+        printed |= {name: float(c.paper or 'nan') for name, c in index_names(benchmark, found).items()}
+        results += task_results(benchmark, benchmark.dataset, {k: c.raw for k, c in found.items() if _is_ours(c)})
+    return model_entry(
+        f'configs/{row.config}.py',
+        collection=of_row[0].paper.name,
+        training_data=BENCHMARKS[of_row[0].benchmark].dataset,
+        epochs=cfg.train_cfg.max_epochs,
+        batch_size=cfg.images_per_step,
+        parameters=counts['Parameters'],
+        flops=counts['GMACs'],
+        printed=printed,
+        results=results,
+    )
 
 
-def _indexed(table: str, cells: Iterable[Cell]) -> dict[str, Cell]:
-    """The accuracies of one row in a table, by their names in the index."""
-    of_table = {c.column: c for c in cells if c.table == table}
-    metrics = (m for m in BENCHMARKS[TABLES[table].benchmark].metrics if m.index is not None and m.column in of_table)
-    return {str(m.index): of_table[m.column] for m in metrics}
-
-
-def _results(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
-    for table in _TABLES:
-        benchmark = BENCHMARKS[TABLES[table].benchmark]
-        metrics = {name: c.raw for name, c in _indexed(table, cells).items() if _is_ours(c)}
-        if metrics:
-            yield {'Task': benchmark.task, 'Dataset': benchmark.dataset, 'Metrics': metrics}
-
-
-def _readme(text: str, cells: Sequence[Cell], rows: Sequence[Row]) -> str:
+def _readme(text: str, groups: Iterable[Sequence[Table]], cells: _Cells) -> str:
     start, end = MARKS
     before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise UserError(f'README.md needs {start!r} and {end!r} around its table')
-    lines = [
-        line
-        for table, tables in (('table4', ('table4', 'table5')), ('table2', ('table2',)))
-        for line in _results_table([row for row in rows if row in TABLES[table].rows], tables, cells)
-    ]
+    lines = [line for tables in groups for line in _results_table(tables, cells)]
     return '\n'.join((before + start, *lines, end)) + after
 
 
-def _results_table(rows: Sequence[Row], tables: tuple[str, ...], cells: Sequence[Cell]) -> Iterator[str]:
+def _results_table(tables: Sequence[Table], cells: _Cells) -> Iterator[str]:
+    """The rows of one metafile: our counts, then the paper's columns of counts and of accuracies beside ours."""
+    counts = [(t.name, column, column) for t in tables for column, kind in t.columns.items() if kind == COMPLEXITY]
     metrics = [
-        (table, m.column, m.index) for table in tables for m in BENCHMARKS[TABLES[table].benchmark].metrics if m.index
+        (t.name, column, name)
+        for t in tables
+        for name, column in index_names(BENCHMARKS[t.benchmark], {c: c for c in t.columns}).items()
     ]
-    counts = [column for column in COMPLEXITY if column in TABLES[tables[0]].columns]
-    names = ('config', 'parameters', 'GMACs', *counts, *(name for _, _, name in metrics))
+    names = ('config', 'parameters', 'GMACs', *(name for _, _, name in (*counts, *metrics)))
     yield from ('', f'| {" | ".join(names)} |', f'|---|{"--:|" * (len(names) - 1)}')
-    for row in rows:
-        found = {(c.table, c.column): c for c in cells if c.row == row.config}
-        texts = [
-            *(found[tables[0], column].ours or '' for column in HONEST),
-            *(_beside(found[tables[0], column]) for column in counts),
-            *(_beside(found[table, column]) if (table, column) in found else '' for table, column, _ in metrics),
-        ]
+    for row in _rows(tables):
+        own = {column: c.ours for (_, config, column), c in cells.items() if config == row.config}
+        places = ((table, row.config, column) for table, column, _ in (*counts, *metrics))
+        texts = [*(own[column] or '' for column in ALL_COUNTED), *(_beside(cells.get(place)) for place in places)]
         yield f'| `{row.config}` | {" | ".join(texts)} |'
 
 
-def _beside(cell: Cell) -> str:
+def _beside(cell: Cell | None) -> str:
     """The printed number and ours: 24.37M =, 36.4 / 36.5, or 36.4 / - without a measurement on the paper's data."""
+    if cell is None:
+        return ''
     if _is_ours(cell) and cell.ours == cell.paper:
         return f'{cell.paper} ='
     return f'{cell.paper} / {cell.ours if _is_ours(cell) else "-"}'

@@ -1,28 +1,28 @@
-"""All of the paper's numbers beside all of ours."""
+"""All of the papers' numbers beside all of ours."""
 
 import difflib
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 from eca_mm.errors import UserError
-from eca_mm.paper.accuracy import Evaluate, prediction_measurements, work_dir_measurements
-from eca_mm.paper.cells import ACCURACY, COMPLEXITY, SPEED, Cell, Measurement, compare
-from eca_mm.paper.complexity import EXPLAINED, HONEST, complexity_measurements
-from eca_mm.paper.speed import speed_measurements
-from eca_mm.paper.tables import TABLES, Table
+from eca_mm.paper.accuracy import measure_work_dirs
+from eca_mm.paper.cells import Cell, beside_the_paper
+from eca_mm.paper.complexity import measure_complexity
+from eca_mm.paper.speed import measure_speed
+from eca_mm.paper.table import ACCURACY, COMPLEXITY, SPEED, Measurement, Measurer, Table
+from eca_mm.paper.tables import TABLES
 from eca_mm.paths import REPOSITORY
 
-ONLY = {'complexity': (*COMPLEXITY, *HONEST), 'accuracy': ACCURACY, 'speed': SPEED}
-MEASURED = (
-    Path(__file__).parent / 'measured'
-)  # comes with the package: CSVs of speeds, a metrics.json in a folder per row
+# Comes with the package: CSVs of speeds, and a metrics.json in a folder per row.
+MEASURED = Path(__file__).parent / 'measured'
 
 
 @dataclass
@@ -35,19 +35,19 @@ class Reproduction:
     """
 
     cells: list[Cell]
-    problems: list[str] = field(default_factory=list)
+    problems: list[str]
 
     @property
     def failures(self) -> list[Cell]:
         """Numbers that differ from the paper's, but for those whose reason is known."""
-        return [c for c in self.cells if c.status == 'differ' and (c.row, c.column, c.ours) not in EXPLAINED]
+        return [c for c in self.cells if c.status == 'differ' and not c.is_explained]
 
 
 def select_tables(names: Iterable[str]) -> list[Table]:
     """Tables by name, in the paper's order; 'all' is all of them.
 
     Raises:
-        ValueError: For an unknown name.
+        UserError: For an unknown name.
     """
     names = set(names)
     for name in sorted(names - {'all', *TABLES}):
@@ -57,84 +57,33 @@ def select_tables(names: Iterable[str]) -> list[Table]:
     return [t for name, t in TABLES.items() if name in names or 'all' in names]
 
 
-def reproduce(
-    tables: Sequence[Table],
-    *,
-    only: str | None = None,
-    work_dirs: Path | None = None,
-    evaluate: Evaluate | None = None,
-    predictions: Sequence[str] = (),
-    ann_file: Path | None = None,
-    backend: str = 'pycocotools',
-    speed: Sequence[Path] | None = None,
-    tolerance: float = 0.2,
-) -> Reproduction:
-    """Measures what can be measured here and now, reads what was measured before, and sets it beside the paper.
+def measurers_without_data() -> dict[str, list[Measurer]]:
+    """By the kind of column, what needs nothing of the user's: the counts, and what was measured and comes with the package."""
+    return {
+        COMPLEXITY.name: [measure_complexity],
+        SPEED.name: [partial(measure_speed, files=sorted(MEASURED.glob('*.csv')))],
+        ACCURACY.name: [partial(measure_work_dirs, folder=MEASURED, may_be_empty=True)],
+    }
+
+
+def reproduce(tables: Sequence[Table], measurers: Iterable[Measurer], *, tolerance: float = 0.2) -> Reproduction:
+    """Sets what the measurers give beside what the papers print.
 
     Args:
         tables: From :func:`select_tables`.
-        only: 'complexity', 'accuracy' or 'speed'; all three by default.
-        work_dirs: Folder with one work directory per row; they go before the metrics that come with the package.
-        evaluate: Evaluates a row's checkpoint; rows without metrics stay unmeasured without it.
-        predictions: ``row=file`` pairs of COCO result files, scored against ``ann_file`` by ``backend``.
-        speed: CSV files of `tools/benchmark.py`; by default those that come with the package.
+        measurers: In this order; where two measured the same, the later one counts.
         tolerance: Greatest difference of an accuracy, in points, that counts as a match.
 
     Raises:
-        FileNotFoundError: If ``work_dirs`` is not there.
-        ValueError: If an argument would do nothing without another one, or beside it.
+        UserError: As the measurers, or if the tolerance is no number of points.
     """
-    _check_options(only, work_dirs, evaluate, predictions, ann_file, speed)
-    if not 0 <= tolerance <= 100:
-        raise UserError(f'tolerance must be a number of points from 0 to 100, got {tolerance}')
     measurements: dict[tuple[str, str, str], Measurement] = {}
     problems: list[str] = []
-    if only in (None, 'complexity'):
-        measurements |= complexity_measurements(tables)
-    if only in (None, 'speed'):
-        for file in sorted(MEASURED.glob('*.csv')) if speed is None else speed:
-            try:
-                measurements |= speed_measurements([file])
-            except (ValueError, OSError) as error:
-                problems.append(str(error))
-    if only in (None, 'accuracy'):
-        found, unread = work_dir_measurements(tables, MEASURED)
+    for measure in measurers:
+        found, complaints = measure(tables)
         measurements |= found
-        problems += unread
-        if work_dirs is not None:
-            found, unread = work_dir_measurements(tables, work_dirs, evaluate)
-            measurements |= found
-            problems += unread
-            if not found and not unread:
-                problems.append(
-                    f'{work_dirs} has no metrics.json of a row' + ', nor a checkpoint' * (evaluate is not None)
-                )
-        if ann_file is not None:
-            found, unread = prediction_measurements(tables, predictions, ann_file, backend)
-            measurements |= found
-            problems += unread
-    columns = None if only is None else ONLY[only]
-    return Reproduction(list(compare(tables, measurements, tolerance=tolerance, columns=columns)), problems)
-
-
-def _check_options(
-    only: str | None,
-    work_dirs: Path | None,
-    evaluate: Evaluate | None,
-    predictions: Sequence[str],
-    ann_file: Path | None,
-    speed: Sequence[Path] | None,
-) -> None:
-    if predictions and ann_file is None:
-        raise UserError('--predictions needs --ann-file, the annotations of the images')
-    if ann_file is not None and not predictions:
-        raise UserError('--ann-file is for --predictions, and there are none')
-    if evaluate is not None and work_dirs is None:
-        raise UserError('--run needs --work-dirs, the folder with the checkpoints')
-    if only in ('complexity', 'speed') and (work_dirs is not None or predictions):
-        raise UserError(f'--only {only} leaves out the accuracies that --work-dirs and --predictions give')
-    if only in ('complexity', 'accuracy') and speed is not None:
-        raise UserError(f'--only {only} leaves out the speeds that --speed gives')
+        problems += complaints
+    return Reproduction(list(beside_the_paper(tables, measurements, tolerance=tolerance)), problems)
 
 
 def environment() -> dict[str, str]:
@@ -162,7 +111,8 @@ def _version(name: str) -> str | None:
 def _commit() -> str:
     if not (REPOSITORY / '.git').exists():
         return 'not a checkout'
-    command = ['git', 'describe', '--always', '--dirty']
+    # Without that option git refreshes, so writes, the index of the repository.
+    command = ['git', '--no-optional-locks', 'describe', '--always', '--dirty']
     try:
         run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     except OSError:  # no git

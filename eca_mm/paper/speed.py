@@ -1,49 +1,50 @@
 """Reads what :command:`tools/benchmark.py` wrote."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eca_mm.errors import MissingFileError, UserError
-from eca_mm.paper.cells import Measurement, number
-from eca_mm.paper.tables import TABLES
+from eca_mm.paper.cells import number
+from eca_mm.paper.table import Measured, Measurement, Table
 
 MODES = {'train': 'Training', 'inference': 'Inference'}
 HEADER = ('device', 'dtype', 'layout', 'compile', 'batch')
 COLUMNS = ('model', 'mode', 'ratio')
 
 
-def speed_measurements(files: Sequence[Path]) -> dict[tuple[str, str, str], Measurement]:
-    """Ratios of speed by table, row and column: for Table 2 and, where the paper has none, the detectors of Table 4.
+def measure_speed(tables: Sequence[Table], files: Iterable[Path]) -> Measured:
+    """Ratios of speed for the tables whose rows are timed, also where the paper has none.
 
     Args:
-        files: CSVs of the benchmark. The last one that has a model counts. Models that are in no table, like timm's, are
-            passed over.
+        tables: Models that are no rows of theirs, like timm's, are passed over.
+        files: CSVs of the benchmark. The last one that has a model counts.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a file is not as the benchmark writes it.
+    Returns:
+        The measurements, and a sentence for each file that cannot be read.
     """
-    tables = {row.config: name for name in ('table4', 'table2') for row in TABLES[name].rows}
-    measurements = {}
+    measurements, problems = {}, []
     for file in files:
-        header, lines = _read(file)
-        compiled = ', compiled' if header['compile'] == 'True' else ''
-        where = f'{header["device"]}, {header["dtype"]}, {header["layout"]}{compiled}, batch {header["batch"]}'
-        for model, mode, ratio in lines:
-            if model in tables:
-                measurements[tables[model], model, MODES[mode]] = Measurement(
-                    raw=ratio,
-                    text=f'{ratio:.2f}',
-                    source=f'measured before ({file.name})',
-                    note=f'on {where}; the paper: RTX 2080Ti',
-                    comparable=False,
-                )
-    return measurements
+        try:
+            where, lines = _read(file)
+        except (UserError, OSError) as error:
+            problems.append(str(error))
+            continue
+        for table in (t for t in tables if t.timed):
+            rows, note = (
+                {row.config for row in table.rows},
+                f'on {where}; the paper: {table.paper.machine or "unknown"}',
+            )
+            for model, column, ratio in lines:
+                if model in rows:
+                    source = f'measured before ({file.name})'
+                    measured = Measurement(ratio, f'{ratio:.2f}', source, note, comparable=False)
+                    measurements[table.name, model, column] = measured
+    return measurements, problems
 
 
-def _read(file: Path) -> tuple[dict[str, str], list[tuple[str, str, float]]]:
-    """The header, and model, mode and ratio of every line."""
+def _read(file: Path) -> tuple[str, list[tuple[str, str, float]]]:
+    """What was measured on; and model, column and ratio of every line."""
     if not file.is_file():
         raise MissingFileError(f'benchmark not found: {file}; tools/benchmark.py writes such files')
     text = file.read_text(errors='replace').splitlines()
@@ -55,10 +56,10 @@ def _read(file: Path) -> tuple[dict[str, str], list[tuple[str, str, float]]]:
         raise UserError(f'{file} is not a file of tools/benchmark.py: it has no {", ".join(missing)}')
     lines = []
     for line in reader:
-        ratio = number(line['ratio'])
-        if line['mode'] not in MODES or not ratio or ratio < 0:
-            raise UserError(
-                f'{file}: {line["model"]} has mode {line["mode"]!r} and ratio {line["ratio"]!r}: measure again'
-            )
-        lines.append((line['model'], line['mode'], ratio))
-    return header, lines
+        model, mode, ratio = line['model'], line['mode'], number(line['ratio'])
+        if mode not in MODES or not ratio or ratio < 0:
+            raise UserError(f'{file}: {model} has mode {mode!r} and ratio {line["ratio"]!r}: measure again')
+        lines.append((model, MODES[mode], ratio))
+    compiled = ', compiled' if header['compile'] == 'True' else ''
+    where = f'{header["device"]}, {header["dtype"]}, {header["layout"]}{compiled}, batch {header["batch"]}'
+    return where, lines

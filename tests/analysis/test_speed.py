@@ -1,18 +1,17 @@
 """The benchmark: what it measures, in which order, and what it makes of it. Nothing here depends on a time."""
 
 import re
-import sys
 
 import pytest
 import torch
 from torch import nn
 
-from eca_mm.analysis.speed import BenchmarkReport, Line, benchmark, interleave, summarise
+from eca_mm.analysis.speed import Line, benchmark, interleave, summarise
 from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload, saved_for_backward
 from eca_mm.engine import Interrupted
-from eca_mm.paper import TABLES, compare
+from eca_mm.paper import TABLES
 from eca_mm.paper.benchmark_models import benchmark_models
-from eca_mm.paper.speed import speed_measurements
+from eca_mm.paper.speed import measure_speed
 
 
 def tiny(width):
@@ -22,48 +21,6 @@ def tiny(width):
 
 TINY = [BenchmarkModel('plain', 'plain', lambda: tiny(4)), BenchmarkModel('wide', 'plain', lambda: tiny(8))]
 SHORT = dict(size=8, batch=2, rounds=2, iterations=1)
-
-
-class TestBenchmarkModels:
-    def test_default_is_all_of_table_2_that_has_a_config_and_timm(self):
-        names = [c.name for c in benchmark_models()]
-        assert {f'imagenet/{a}resnet{n}' for a in ('', 'se_', 'eca_') for n in (50, 101, 152)} <= set(names)
-        assert {f'timm/{a}resnet{n}' for a in ('', 'se', 'eca') for n in (50, 101, 152)} <= set(names)
-        assert 'imagenet/a2_resnet50' not in names and not [n for n in names if 'rcnn' in n]
-        assert not [c.name for c in benchmark_models(peers=False) if c.name.startswith('timm/')]
-        detectors = {c.name for c in benchmark_models(detectors=True) if c.detector}
-        assert detectors == {row.config for row in TABLES['table4'].rows}
-
-    def test_a_name_brings_its_plain_network(self):
-        chosen = benchmark_models(
-            ['configs/imagenet/eca_resnet50.py', 'timm/ecaresnet101', 'faster_rcnn_se_r50_fpn_1x']
-        )
-        assert {c.name: c.baseline for c in chosen} == {
-            'imagenet/resnet50': 'imagenet/resnet50',
-            'imagenet/eca_resnet50': 'imagenet/resnet50',
-            'faster_rcnn_r50_fpn_1x': 'faster_rcnn_r50_fpn_1x',
-            'faster_rcnn_se_r50_fpn_1x': 'faster_rcnn_r50_fpn_1x',
-            'timm/resnet101': 'timm/resnet101',
-            'timm/ecaresnet101': 'timm/resnet101',
-        }
-
-    def test_without_timm(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, 'timm', None)
-        assert not [c.name for c in benchmark_models() if c.name.startswith('timm/')]
-        with pytest.raises(ValueError, match='timm/resnet50 needs timm'):
-            benchmark_models(['timm/resnet50'])
-
-    @pytest.mark.parametrize(
-        ('name', 'sentence'),
-        [
-            ('imagenet/ecaresnet50', "unknown model 'imagenet/ecaresnet50': did you mean imagenet/eca_resnet50"),
-            ('zzz', "unknown model 'zzz': choose from imagenet/resnet50, "),
-            ('imagenet/a2_resnet50', 'imagenet/a2_resnet50 has no implementation yet'),
-        ],
-    )
-    def test_wrong_name(self, name, sentence):
-        with pytest.raises(ValueError, match=re.escape(sentence)):
-            benchmark_models([name])
 
 
 @pytest.mark.parametrize(
@@ -194,74 +151,12 @@ class TestBenchmark:
         assert workload.memory('train')['saved_for_backward_MiB'] > 1
 
 
-@pytest.fixture
-def written(tmp_path):
-    """A file as the benchmark writes it, with made-up speeds."""
-    lines = [
-        Line('imagenet/resnet50', 'train', 'imagenet/resnet50', 10, 9, 11, 1, 1, 1),
-        Line('imagenet/eca_resnet50', 'train', 'imagenet/resnet50', 8, 7, 9, 0.8123, 0.79, 0.82, None, 12.5),
-        Line('imagenet/eca_resnet50', 'inference', 'imagenet/resnet50', 8, 7, 9, 0.95, 0.94, 0.96),
-        Line('timm/ecaresnet50', 'train', 'timm/resnet50', 8, 7, 9, 0.8, 0.79, 0.82),
-        Line('faster_rcnn_eca_r50_fpn_1x', 'train', 'faster_rcnn_r50_fpn_1x', 8, 7, 9, 0.9, 0.89, 0.92),
-    ]
-    report = BenchmarkReport(tmp_path / 'speed.csv', BenchmarkSettings(compile=True).header(), lines)
-    report.write()
-    return report.file
-
-
-class TestPaper:
-    def test_round_trip(self, written):
-        ours = speed_measurements([written])
-        assert set(ours) == {
-            ('table2', 'imagenet/resnet50', 'Training'),
-            ('table2', 'imagenet/eca_resnet50', 'Training'),
-            ('table2', 'imagenet/eca_resnet50', 'Inference'),
-            ('table4', 'faster_rcnn_eca_r50_fpn_1x', 'Training'),
-        }
-        cell = ours['table2', 'imagenet/eca_resnet50', 'Training']
-        assert (cell.raw, cell.text, cell.comparable) == (0.8123, '0.81', False)
-        assert cell.source == f'measured before ({written.name})'
-        assert re.fullmatch(r'on CPU .+, float32, contiguous, compiled, batch 8; the paper: RTX 2080Ti', cell.note)
-        cells = {(c.row, c.column): c for c in compare([TABLES['table2']], ours)}
-        training = cells['imagenet/eca_resnet50', 'Training']
-        assert (training.paper, training.ours, training.status) == ('0.77', '0.81', 'not comparable')
-
-    def test_the_last_file_wins(self, written, tmp_path):
-        later = tmp_path / 'later.csv'
-        later.write_text(written.read_text().replace('0.8123', '0.5'))
-        key = 'table2', 'imagenet/eca_resnet50', 'Training'
-        assert speed_measurements([written, later])[key].raw == 0.5
-        assert speed_measurements([later, written])[key].raw == 0.8123
-
-    @pytest.mark.parametrize(
-        ('old', 'new', 'sentence'),
-        [
-            ('# layout: contiguous\n', '', 'it has no layout'),
-            ('model,mode,', 'network,mode,', 'it has no model'),
-            ('0.8123', 'fast', "imagenet/eca_resnet50 has mode 'train' and ratio 'fast'"),
-            ('0.8123', '0', "ratio '0'"),
-            ('inference', 'test', "mode 'test'"),
-            (',0.95,0.94,0.96,,', '', 'ratio None'),
-        ],
-    )
-    def test_malformed(self, written, old, new, sentence):
-        text = written.read_text()
-        assert old in text
-        written.write_text(text.replace(old, new))
-        with pytest.raises(ValueError, match=f'{written}.*{sentence}'):
-            speed_measurements([written])
-
-    def test_missing(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match='benchmark not found: .*none.csv'):
-            speed_measurements([tmp_path / 'none.csv'])
-
-
 def test_tool(run_tool, tmp_path):
     options = '--batch 1 --size 32 --rounds 2 --iterations 1 --modes inference --device cpu --out new/speed.csv'
     process = run_tool('benchmark', 'imagenet/eca_resnet50', *options.split())
     assert process.returncode == 0, process.stderr
     assert 'written: new/speed.csv' in process.stdout and 'ETA' in process.stderr
-    assert set(speed_measurements([tmp_path / 'new/speed.csv'])) == {
+    assert set(measure_speed(TABLES.values(), [tmp_path / 'new/speed.csv'])[0]) == {
         ('table2', 'imagenet/resnet50', 'Inference'),
         ('table2', 'imagenet/eca_resnet50', 'Inference'),
     }

@@ -8,19 +8,19 @@ from eca_mm.paper.cells import Cell
 from eca_mm.paper.report.html import render_html
 from eca_mm.paper.report.text import render_csv, render_json, render_markdown, render_text
 
-__all__ = ['render_csv', 'render_html', 'render_json', 'render_markdown', 'render_text', 'write_file', 'write_report']
+__all__ = ['render_csv', 'render_html', 'render_json', 'render_markdown', 'render_text', 'write_report']
 
 
 def write_report(cells: Sequence[Cell], folder: Path, environment: Mapping[str, str]) -> list[Path]:
     """Writes report.md, report.csv, report.json and index.html, and returns their paths.
 
     Args:
-        cells: From :func:`eca_mm.paper.compare`.
+        cells: From :func:`eca_mm.paper.reproduce.reproduce`.
         folder: Is created if it does not exist; files of these names in it are replaced.
         environment: What the numbers were measured with, such as versions and the processor.
 
     Raises:
-        OSError: If the folder cannot be created or written to.
+        UserError: If the folder cannot be created or written to.
     """
     texts = {
         'report.md': render_markdown(cells),
@@ -28,13 +28,4 @@ def write_report(cells: Sequence[Cell], folder: Path, environment: Mapping[str, 
         'report.json': render_json(cells),
         'index.html': render_html(cells, environment),
     }
-    return [write_file(folder / name, text) for name, text in texts.items()]
-
-
-def write_file(file: Path, text: str) -> Path:
-    """Writes a text and a final newline, whole or not at all, into a folder that is made; returns the path.
-
-    Raises:
-        OSError: If that cannot be done.
-    """
-    return write_atomically(file, f'{text}\n')
+    return [write_atomically(folder / name, f'{text}\n') for name, text in texts.items()]

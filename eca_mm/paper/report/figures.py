@@ -1,28 +1,26 @@
-"""Figures 1 and 4 of the paper as inline SVG; their colours are in page.css."""
+"""Plots of tables as inline SVG, drawn by matplotlib; their colours are the variables of page.css, light and dark."""
 
+import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import ceil, floor, sqrt
+from itertools import groupby
+from math import pi, sqrt
+from pathlib import Path
+from typing import Any
 
 from eca_mm.paper.cells import Cell, number
 from eca_mm.paper.report.text import Sheet, sheets
-from eca_mm.paper.tables import Row
+from eca_mm.paper.table import Plot, Row
 
-WIDTH, HEIGHT = 360, 350
-LEFT = 38  # of the plots, beside the numbers of the vertical axis
-AREA = 4.0  # square units of a circle for a million parameters
-# Where a method's name stands, from the centre of its last circle.
-LABELS = {
-    'ResNet': (13, 4, 'start'),
-    'SENet': (13, 4, 'start'),
-    'CBAM': (0, 21, 'start'),
-    'A2-Nets': (8, 20, 'end'),
-    'GSoP-Net1': (0, -11, 'middle'),
-    'AA-Net': (0, -14, 'middle'),
-    'ECA-Net': (13, 4, 'start'),
-}
+WIDTH, HEIGHT = 360, 350  # in points of 1/72 inch, which are the SVG's units
+AREA = 4.0  # square points of a circle for a million parameters
+# Stand for variables of page.css, which matplotlib does not take.
+NAMES = ('ink', 'soft', 'rule', 'grey', 'blue', 'green', 'violet', 'ochre', 'teal', 'red')
+COLOURS = {name: f'#fe{i:02x}fe' for i, name in enumerate(NAMES)}
+STYLE = Path(__file__).with_name('page.mplstyle')
+LINES = {'paper': (0, (4, 3)), 'ours': 'solid'}
 
 
 @dataclass(frozen=True)
@@ -33,194 +31,163 @@ class Figure:
     caption: str
 
 
-_Values = tuple[Row, Mapping[str, float | None]]  # the paper's and ours
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """A row in the paper's numbers ('paper') or in ours ('ours'); ``text`` says it all."""
 
-
-@dataclass(frozen=True)
-class Axis:
-    """A linear scale from values to places in the drawing."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-    @property
-    def ticks(self) -> list[float]:
-        """At most eight round values.
-
-        >>> Axis(74.9, 77.2, 0, 100).ticks
-        [75.0, 75.5, 76.0, 76.5, 77.0]
-        """
-        step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if (self.high - self.low) / s <= 7)
-        return [round(i * step, 1) for i in range(ceil(self.low / step), floor(self.high / step) + 1)]
+    row: Row
+    who: str
+    text: str
+    top1: float
+    flops: float = 0.0
+    parameters: float = 0.0
 
 
 def figures(cells: Sequence[Cell]) -> Iterator[Figure]:
-    """The figures for which there are numbers among the cells."""
+    """The figures of the tables that have a plot, and its columns, among the cells."""
+    kinds = {'operations': (_draw_operations, ('Top-1', 'FLOPs', 'Param.')), 'kernel_size': (_draw_sizes, ('Top-1',))}
     for sheet in sheets(cells):
-        if sheet.table.name == 'table2' and {'Param.', 'FLOPs', 'Top-1'} <= {*sheet.columns}:
-            yield figure1(sheet)
-        if sheet.table.name == 'figure4' and 'Top-1' in sheet.columns:
-            yield figure4(sheet)
+        plot = sheet.table.plot
+        if plot is not None:
+            draw, columns = kinds[plot.kind]
+            points = list(_points(sheet, plot, columns)) if {*columns} <= {*sheet.columns} else []
+            if points:
+                yield _figure(f'{sheet.table.name}-plot', plot, draw, points)
 
 
-@dataclass(frozen=True)
-class _Point:
-    method: str
-    who: str  # 'paper' or 'ours'
-    flops: float
-    accuracy: float
-    parameters: float
-    text: str
+def _points(sheet: Sheet, plot: Plot, columns: Sequence[str]) -> Iterator[_Point]:
+    for group, rows in sheet.groups:
+        for row in rows if group in plot.groups or not plot.groups else ():
+            cells = [sheet.cells[row.config, column] for column in columns]
+            # Ours is drawn if it is measured on the paper's data, as far as a cell without a number of the paper's tells.
+            shown = cells[0].ours is not None and cells[0].status != 'not comparable'
+            for who in ('paper', 'ours') if shown else ('paper',):
+                texts = [getattr(cell, who) for cell in cells]
+                values = [value for value in map(number, texts) if value is not None]
+                if len(values) == len(columns):
+                    more = f' with {texts[1]} FLOPs, {texts[2]} parameters' if len(texts) > 1 else ''
+                    yield _Point(row, who, f'{row.method}, {group}, {who}: {texts[0]} %{more}', *values)
 
 
-def figure1(sheet: Sheet) -> Figure:
-    """Top-1 accuracy against FLOPs, the circles' areas by parameters, for the ResNets of Table 2."""
-    points = list(_points(sheet))
-    x = Axis(min(p.flops for p in points) - 0.9, max(p.flops for p in points) + 1.9, LEFT, WIDTH - 4)
-    y = _vertical((p.accuracy for p in points), 24, 268)
+def _figure(name: str, plot: Plot, draw: Any, points: Sequence[_Point]) -> Figure:
+    import matplotlib as mpl
+    from matplotlib import figure
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.StringIO()
+    with mpl.rc_context({'svg.hashsalt': name}, STYLE):
+        drawing = figure.Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
+        FigureCanvasSVG(drawing)
+        draw(drawing, plot, points)
+        drawing.savefig(file, transparent=True, metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type')))
+    measured = any(p.who == 'ours' for p in points)
+    ours = 'Ours are drawn where they are measured.' if measured else 'None of our accuracies is measured yet.'
+    return Figure(_inline(file.getvalue(), name, plot.title), f'{plot.caption} {ours}')
+
+
+def _inline(svg: str, name: str, title: str) -> str:
+    """The SVG for a page: no prolog, sizes and fonts of its own; groups named ``kind|who|text`` get classes and a title."""
+    body = svg[svg.index('<g id=') :]
+    body = re.sub(r'<g id="(\w+)\|(\w+)\|([^"]*)">', r'<g class="\1 \2"><title>\3</title>', body)
+    body = re.sub(r'<g id="[^"]*">', '<g>', body).replace(" font-family: 'DejaVu Sans';", '')
+    for colour, variable in COLOURS.items():
+        body = body.replace(variable, f'var(--{colour})')
+    return (
+        f'<svg id="{name}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-title">\n'
+        f'<title id="{name}-title">{escape(title)}</title>\n{body}'
+    )
+
+
+def _colour(plot: Plot, method: str) -> str:
+    return COLOURS[plot.colours.get(method) or plot.colours.get(method.split()[0], 'grey')]
+
+
+def _circle(axes: Any, plot: Plot, point: _Point, x: float, area: float) -> None:
+    """Hollow for the paper's number, filled for ours."""
+    colour = _colour(plot, point.row.method)
+    face = (colour, 0.45) if point.who == 'ours' else 'none'
+    name = f'point|{point.who}|{point.text}'
+    size = 4 / pi * area  # matplotlib's is the square of the diameter
+    axes.scatter(x, point.top1, size, facecolors=[face], edgecolors=[colour], linewidths=1.4, gid=name, zorder=3)
+
+
+def _line(
+    axes: Any, plot: Plot, point: _Point, x: Sequence[float], y: Sequence[float], name: str | None = None
+) -> None:
+    """Dashed for the paper's numbers, solid for ours."""
+    axes.plot(x, y, color=_colour(plot, point.row.method), ls=LINES[point.who], lw=1, alpha=0.7, gid=name)
+
+
+def _label(axes: Any, plot: Plot, text: str, places: Iterable[tuple[float, float, str, str]], taken: list[Any]) -> None:
+    """Writes a text that begins with a method at the first of the places (x, y, alignments) where it covers nothing."""
+    style: Any = dict(xycoords='figure pixels', color=_colour(plot, text.split('\n')[0]), fontweight='bold')
+    for x, y, horizontal, vertical in places:
+        note = axes.annotate(text, (x, y), ha=horizontal, va=vertical, **style)
+        box = note.get_window_extent()
+        if not any(map(box.overlaps, taken)):
+            taken.append(box)
+            return
+        note.remove()
+
+
+def _draw_operations(drawing: Any, plot: Plot, points: Sequence[_Point]) -> None:
+    """Top-1 accuracy against FLOPs, the circles' areas by parameters, a line for each method."""
+    from matplotlib.transforms import Bbox
+
+    axes = drawing.subplots()
+    axes.set(title='Top-1 (%)', xlabel='FLOPs (G)', xmargin=0.2, ymargin=0.15)
     series: dict[tuple[str, str], list[_Point]] = {}
     for p in points:
-        series.setdefault((p.method, p.who), []).append(p)
-    parts = [*_frame(x, y, 'Top-1 (%)', 'FLOPs (G)')]
+        _circle(axes, plot, p, p.flops, AREA * p.parameters)
+        series.setdefault((p.row.method, p.who), []).append(p)
+    for members in series.values():
+        _line(axes, plot, members[0], [p.flops for p in members], [p.top1 for p in members])
+    axes.autoscale_view()
+    centres = {p: axes.transData.transform((p.flops, p.top1)) for p in points}
+    radii = {p: sqrt(AREA * p.parameters / pi) for p in points}
+    taken = [Bbox([centres[p] - radii[p], centres[p] + radii[p]]) for p in points]
     for (method, who), members in series.items():
-        kind = f'{_slug(method)} {who}'
-        line = ' '.join(f'{x.at(p.flops):.1f},{y.at(p.accuracy):.1f}' for p in members)
-        parts.append(f'<polyline class="{kind}" points="{line}"/>')
-        parts += (_circle(kind, x.at(p.flops), y.at(p.accuracy), _radius(p.parameters), p.text) for p in members)
-    for method, (dx, dy, anchor) in LABELS.items():
-        last = series[method, 'paper'][-1]
-        place = f'x="{x.at(last.flops) + dx:.1f}" y="{y.at(last.accuracy) + dy:.1f}"'
-        parts.append(f'<text class="{_slug(method)} name" {place} text-anchor="{anchor}">{method}</text>')
-    parts += [*_key(328), *_areas(328)]
-    caption = (
-        'Figure 1. Top-1 accuracy on ImageNet against FLOPs; the area of a circle is proportional to the number of '
-        "parameters, and a line joins the depths of one method. (In the paper's figure the sizes are the FLOPs.) "
-        'MobileNetV2, with less than a tenth of the FLOPs, is left out. '
-        f'{_ours(any(p.who == "ours" for p in points))}'
-    )
-    return _figure('figure1', 'Accuracy against FLOPs and parameters', parts, caption)
+        around = [(*centres[p], radii[p] + 3) for p in reversed(members) if who == 'paper']
+        places = [(x + r, y, 'left', 'center') for x, y, r in around]
+        places += [(x, y + r, 'center', 'bottom') for x, y, r in around]
+        places += [(x, y - r, 'center', 'top') for x, y, r in around]
+        _label(axes, plot, method, places, taken)
+    _legend(drawing, {'25 M': 25, '50 M parameters': 50})
 
 
-def _points(sheet: Sheet) -> Iterator[_Point]:
-    for group, rows in sheet.groups:
-        for row in rows if group.startswith('ResNet') else ():
-            cells = [sheet.cells[row.config, column] for column in ('FLOPs', 'Top-1', 'Param.')]
-            for who in ('paper', 'ours') if _shown(cells[1]) else ('paper',):
-                texts = [getattr(cell, who) for cell in cells]
-                flops, top1, parameters = map(number, texts)
-                if flops is not None and top1 is not None and parameters is not None:
-                    text = f'{row.method}, {group}, {who}: {texts[1]} % with {texts[0]} FLOPs, {texts[2]} parameters'
-                    yield _Point(row.method, who, flops, top1, parameters, text)
-
-
-def figure4(sheet: Sheet) -> Figure:
-    """Top-1 accuracy against the kernel size, one panel for each backbone."""
-    parts: list[str] = []
-    shown: dict[str, list[_Values]] = {}
-    for group, rows in sheet.groups:
-        cells = ((row, sheet.cells[row.config, 'Top-1']) for row in rows)
-        shown[group] = [
-            (row, {'paper': number(cell.paper), 'ours': number(cell.ours) if _shown(cell) else None})
-            for row, cell in cells
-        ]
-    for place, (group, values) in enumerate(shown.items()):
-        parts += _panel(group, 24 + 152 * place, values)
-    measured = any(value['ours'] is not None for values in shown.values() for _, value in values)
-    parts += _key(338)
-    caption = (
-        'Figure 4. Top-1 accuracy on ImageNet against the kernel size k, the same in all blocks; lines: SENet, and ECA with '
-        f'the adaptive k. {sheet.table.remark} {_ours(measured)}'
-    )
-    return _figure('figure4', 'Accuracy against the kernel size k', parts, caption)
-
-
-def _panel(group: str, top: float, values: Sequence[_Values]) -> Iterator[str]:
-    x = Axis(2, 10, LEFT, WIDTH - 92)
-    y = _vertical((v for _, of_row in values for v in of_row.values() if v is not None), top, top + 104)
-    bottom = 'kernel size k' if top > 100 else ''
-    yield from _frame(x, y, f'{group}, Top-1 (%)', bottom, (3, 5, 7, 9))
-    for row, of_row in values:
-        size = re.search(r'k=(\d+)', row.method)
-        name = 'SENet' if row.method == 'SENet' else 'ECA-Net'
-        for who, value in of_row.items():
-            if value is None:
-                continue
+def _draw_sizes(drawing: Any, plot: Plot, points: Sequence[_Point]) -> None:
+    """Top-1 accuracy against k, a panel for each group; what has no fixed k is a line, with its numbers."""
+    panels = [(group, list(members)) for group, members in groupby(points, key=lambda p: p.row.group)]
+    drawing.subplots_adjust(right=0.74, hspace=0.32)
+    column = drawing.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    column[-1].set_xlabel('kernel size k')
+    for axes, (group, members) in zip(column, panels, strict=True):
+        axes.set(title=f'{group}, Top-1 (%)', xlim=(2, 10), xticks=(3, 5, 7, 9), ymargin=0.15)
+        lines = []
+        for p in members:
+            size = re.search(r'k=(\d+)', p.row.method)
             if size:
-                text = f'{row.method}, {group}, {who}: {value} %'
-                yield _circle(f'{_slug(name)} {who}', x.at(int(size[1])), y.at(value), 4.5, text)
+                _circle(axes, plot, p, int(size[1]), 64)
             else:
-                yield f'<path class="{_slug(name)} {who}" d="M{x.start} {y.at(value):.1f}H{x.end}"/>'
-        paper, ours = of_row['paper'], of_row['ours']
-        if not size and paper is not None:
-            lines = [f'{paper:.2f}', *([] if ours is None else [f'ours {ours:.2f}'])]
-            above = 3 - 12 * len(lines) if name == 'ECA-Net' else 5  # so that the two labels keep clear of each other
-            place = f'x="{x.end + 6}" y="{y.at(paper) + above:.1f}"'
-            numbers = ''.join(f'<tspan class="value" x="{x.end + 6}" dy="12">{line}</tspan>' for line in lines)
-            yield f'<text class="{_slug(name)} name" {place}>{escape(row.method)}{numbers}</text>'
+                _line(axes, plot, p, (2, 10), (p.top1, p.top1), f'line|{p.who}|{p.text}')
+                lines.append(p)
+        axes.autoscale_view()
+        taken: list[Any] = []
+        for p in (p for p in lines if p.who == 'paper'):
+            ours = ''.join(f'\nours {q.top1:.2f}' for q in lines if q.row is p.row and q.who == 'ours')
+            x, y = axes.transData.transform((10, p.top1))
+            places = [(x + 6, y + shift, 'left', 'center') for shift in (0, 12, -12, 24, -24, 36, -36)]
+            _label(axes, plot, f'{p.row.method}\n{p.top1:.2f}{ours}', places, taken)
+    _legend(drawing, {})
 
 
-def _shown(top1: Cell) -> bool:
-    """Whether ours is drawn: measured on the paper's data, as far as a cell can say it without a number of the paper's."""
-    return top1.ours is not None and top1.status != 'not comparable'
+def _legend(drawing: Any, millions: dict[str, float]) -> None:
+    """What lines and circles are whose, and how large circles are."""
+    from matplotlib.lines import Line2D
 
-
-def _ours(measured: bool) -> str:
-    return 'Ours are drawn where they are measured.' if measured else 'None of our accuracies is measured yet.'
-
-
-def _slug(method: str) -> str:
-    return re.sub(r'[^a-z0-9]', '', method.lower())
-
-
-def _radius(parameters: float) -> float:
-    return sqrt(AREA * parameters / 3.1416)
-
-
-def _circle(kind: str, x: float, y: float, radius: float, text: str) -> str:
-    place = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.2f}"'
-    return f'<circle class="point {kind}" {place}><title>{escape(text)}</title></circle>'
-
-
-def _vertical(values: Iterable[float], top: float, bottom: float) -> Axis:
-    found = sorted(values)
-    margin = max(0.12 * (found[-1] - found[0]), 0.2)
-    return Axis(found[0] - margin, found[-1] + margin, bottom, top)
-
-
-def _frame(x: Axis, y: Axis, y_name: str, x_name: str, x_ticks: Sequence[float] = ()) -> Iterator[str]:
-    """Grid lines, ticks and names of the axes; the vertical one's stands level above it."""
-    yield f'<text class="axis" x="{LEFT - 28}" y="{y.end - 10}">{escape(y_name)}</text>'
-    for value in y.ticks:
-        yield f'<path class="grid" d="M{x.start} {y.at(value):.1f}H{x.end}"/>'
-        yield f'<text class="tick" x="{x.start - 6}" y="{y.at(value) + 3.5:.1f}" text-anchor="end">{value:g}</text>'
-    for value in x_ticks or x.ticks:
-        yield f'<path class="grid" d="M{x.at(value):.1f} {y.start}v4"/>'
-        yield f'<text class="tick" x="{x.at(value):.1f}" y="{y.start + 16}" text-anchor="middle">{value:g}</text>'
-    yield f'<path class="base" d="M{x.start} {y.start}H{x.end}"/>'
-    yield f'<text class="axis" x="{x.end}" y="{y.start + 32}" text-anchor="end">{escape(x_name)}</text>'
-
-
-def _key(y: float) -> Iterator[str]:
-    for x, who in ((LEFT + 4, 'paper'), (LEFT + 76, 'ours')):
-        yield f'<path class="{who}" d="M{x - 14} {y}h28"/><circle class="key {who}" cx="{x}" cy="{y}" r="5"/>'
-        yield f'<text class="tick" x="{x + 19}" y="{y + 4}">{who}</text>'
-
-
-def _areas(y: float) -> Iterator[str]:
-    for x, millions in ((LEFT + 150, 25), (LEFT + 215, 50)):
-        yield f'<circle class="key paper" cx="{x}" cy="{y}" r="{_radius(millions):.1f}"/>'
-        yield f'<text class="tick" x="{x + 13}" y="{y + 4}">{millions} M{" parameters" if millions == 50 else ""}</text>'
-
-
-def _figure(name: str, title: str, parts: Iterable[str], caption: str) -> Figure:
-    body = '\n'.join(parts)
-    svg = (
-        f'<svg id="{name}-plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-title">\n'
-        f'<title id="{name}-title">{escape(title)}</title>\n{body}\n</svg>'
-    )
-    return Figure(svg, caption)
+    soft = COLOURS['soft']
+    circle: Any = dict(marker='o', color=soft, markerfacecolor='none', lw=1)
+    handles = [Line2D([], [], **circle, ls=LINES['paper'], label='paper')]
+    handles += [Line2D([], [], **{**circle, 'markerfacecolor': (soft, 0.45)}, ls=LINES['ours'], label='ours')]
+    handles += [Line2D([], [], **circle, ls='', ms=2 * sqrt(AREA * n / pi), label=text) for text, n in millions.items()]
+    drawing.legend(handles=handles, loc='lower left', ncols=4, labelcolor=soft, handlelength=3, columnspacing=1.5)

@@ -15,12 +15,11 @@ from eca_mm.paper.report.text import (
     listed,
     origin,
     printed_difference,
-    printed_name,
     provenance,
     remarks,
     sheets,
 )
-from eca_mm.paper.tables import Row
+from eca_mm.paper.table import Paper, Row
 
 MEANING: dict[Status, str] = {
     'match': 'equal in print or, for accuracies, within the tolerance',
@@ -39,10 +38,13 @@ def render_html(cells: Sequence[Cell], environment: Mapping[str, str]) -> str:
         environment: What the numbers were measured with, such as versions and the processor.
     """
     found = sheets(cells)
+    papers = list(dict.fromkeys(s.table.paper for s in found))
     return Template(_file('page.html')).substitute(
+        methods=escape(', '.join(paper.name for paper in papers)),
+        papers='\n'.join(_cited(paper) for paper in papers),
         css=_file('page.css'),
         js=_file('page.js'),
-        contents=' '.join(f'<a href="#{s.table.name}">{printed_name(s.table.name)}</a>' for s in found),
+        contents=' '.join(f'<a href="#{s.table.name}">{s.table.label}</a>' for s in found),
         summary='\n'.join(_summary(cells)),
         figures='\n'.join(_figures(cells)),
         tables='\n'.join(part for sheet in found for part in _section(sheet)),
@@ -54,6 +56,10 @@ def render_html(cells: Sequence[Cell], environment: Mapping[str, str]) -> str:
 
 def _file(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding='utf-8').rstrip()
+
+
+def _cited(paper: Paper) -> str:
+    return f'<p>{escape(paper.authors)}. <cite>{escape(paper.title)}.</cite> {escape(paper.venue)}.</p>'
 
 
 def _kind(status: Status) -> str:

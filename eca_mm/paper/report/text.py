@@ -7,12 +7,12 @@ import re
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from eca_mm.paper.cells import Cell, Status
-from eca_mm.paper.tables import TABLES, Row, Table
+from eca_mm.paper.table import Row, Table
 
 WIDTH = 120
 SIGNS: dict[Status, str] = {'match': '=', 'differ': '!', 'measured': '', 'not comparable': '~', 'not measured': ''}
@@ -29,7 +29,7 @@ class Sheet:
     @property
     def title(self) -> str:
         """Such as ``Table 4: Object detection on COCO val2017``."""
-        return f'{printed_name(self.table.name)}: {self.table.title}'
+        return f'{self.table.label}: {self.table.title}'
 
     @property
     def columns(self) -> list[str]:
@@ -45,18 +45,10 @@ class Sheet:
 
 def sheets(cells: Iterable[Cell]) -> list[Sheet]:
     """The cells by table, in the order in which they come."""
-    by_table: dict[str, dict[tuple[str, str], Cell]] = defaultdict(dict)
+    found: dict[str, Sheet] = {}
     for cell in cells:
-        by_table[cell.table][cell.row, cell.column] = cell
-    return [Sheet(TABLES[name], of_table) for name, of_table in by_table.items()]
-
-
-def printed_name(table: str) -> str:
-    """
-    >>> printed_name('figure4')
-    'Figure 4'
-    """
-    return re.sub(r'(\d+)', r' \1', table).capitalize()
+        found.setdefault(cell.table.name, Sheet(cell.table, {})).cells[cell.row, cell.column] = cell
+    return list(found.values())
 
 
 def printed_difference(cell: Cell) -> str:
@@ -119,13 +111,13 @@ def remarks(cells: Iterable[Cell]) -> dict[tuple[Status, str], list[Cell]]:
 
 def listed(status: Status, cells: Iterable[Cell]) -> Iterator[str]:
     """A line for each number that differs; for other numbers, whose values say less, one for each table."""
-    for table, members in groupby(cells, key=lambda cell: cell.table):
+    for label, members in groupby(cells, key=lambda cell: cell.table.label):
         if status != 'differ':
-            yield f'{printed_name(table)}: {_places(members)}'
+            yield f'{label}: {_places(members)}'
             continue
         for c in members:
             numbers = (f'paper {c.paper}', f'ours {c.ours}', printed_difference(c))
-            yield f'{printed_name(table)}, {c.row}, {c.column}: {", ".join(filter(None, numbers))}'
+            yield f'{label}, {c.row}, {c.column}: {", ".join(filter(None, numbers))}'
 
 
 def render_text(cells: Sequence[Cell]) -> str:
@@ -252,17 +244,15 @@ def _md_number(cell: Cell | None) -> str:
 
 
 def render_csv(cells: Sequence[Cell]) -> str:
-    """One line for each number: the fields of :class:`Cell` and the difference."""
-    names = [field.name for field in fields(Cell)]
+    """One line for each number: the record of its :class:`Cell`, and the difference."""
+    lines = [c.record() | {'difference': '' if c.difference is None else printed_difference(c)} for c in cells]
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator='\n')
-    writer.writerow([*names, 'difference'])
-    for cell in cells:
-        difference = '' if cell.difference is None else printed_difference(cell)
-        writer.writerow([*(getattr(cell, name) for name in names), difference])
+    writer = csv.DictWriter(out, lines[0], lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(lines)
     return out.getvalue().rstrip('\n')
 
 
 def render_json(cells: Sequence[Cell]) -> str:
-    """A list of the cells with exactly their fields."""
-    return json.dumps([asdict(cell) for cell in cells], indent=2, ensure_ascii=False)
+    """A list of the cells' records."""
+    return json.dumps([cell.record() for cell in cells], indent=2, ensure_ascii=False)
