@@ -11,7 +11,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """Runs a tool's main function; exits with 1 after an error, with 130 after Ctrl-C.
 
     A :class:`UserError` is printed as a sentence, with its traceback only if ``--traceback`` is among the arguments. Any
-    other exception is a bug, here or in a library: it keeps its traceback, and the last line says how to report it.
+    other exception is nobody's mistake at the command line: it keeps its traceback, and the last line says how to report it.
     """
     try:
         main()
@@ -27,8 +27,8 @@ def run_tool(main: Callable[[], None]) -> None:
     except Exception as error:
         traceback.print_exc()
         sys.exit(
-            f'\nThis {type(error).__name__} is a bug in eca_mm or in a library that it uses: please report it with the lines '
-            'above, the command, and what tools/doctor.py prints.'
+            f'\nThis {type(error).__name__} was not expected. Unless memory, disk or network failed, it is a bug in eca_mm, in a '
+            'library or in a module of your own: report it with the lines above, the command, and what tools/doctor.py prints.'
         )
     finally:
         _leave_process_group()

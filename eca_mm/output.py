@@ -9,7 +9,7 @@ from eca_mm.errors import ExistingFileError, UserError
 
 
 def check_output(path: str | Path, *, force: bool = False) -> Path:
-    """Looks whether a file may be written, before the work that it is to hold is done.
+    """Makes sure that a file may be written, before the work that it is to hold is done.
 
     Args:
         path: The file; its folder need not exist.
@@ -25,7 +25,7 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
     path = Path(path).expanduser()
     if path.is_dir():
         raise UserError(f'{path} is a folder, not a file: name a file')
-    if path.exists() and not force:
+    if path.exists() and not force and not _is_stream(path):
         raise ExistingFileError(f'{path} exists: name another file, or write over it with --force')
     make_folder(path.parent)
     return path
@@ -45,7 +45,7 @@ def make_folder(path: str | Path, option: str = '') -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f'{named}{path} cannot be made a folder ({error.strerror}): choose another') from error
+        raise UserError(f'{named}{path} cannot be made a folder ({_reason(error)}): choose another') from error
     if not os.access(path, os.W_OK):
         raise UserError(f'{named}{path} cannot be written into: choose another folder')
     return path
@@ -68,17 +68,20 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
         else:
             _replace(path.resolve(), data)
     except OSError as error:
-        raise UserError(f'{path} cannot be written ({error.strerror}): free the place, or name another file') from error
+        raise UserError(
+            f'{path} cannot be written ({_reason(error)}): make room there, or name another file'
+        ) from error
     return path
 
 
 def _is_stream(path: Path) -> bool:
     # `/dev/stdout` may lead to a regular file that the shell holds open: replacing it would lose what else is printed.
-    return (path.exists() and not path.is_file()) or path.parent in (
-        Path('/dev'),
-        Path('/dev/fd'),
-        Path('/proc/self/fd'),
-    )
+    # Not so what is below /dev/shm, a file system.
+    return (path.exists() and not path.is_file()) or str(path.parent) in ('/dev', '/dev/fd', '/proc/self/fd')
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _replace(target: Path, data: bytes) -> None:

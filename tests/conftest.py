@@ -1,18 +1,18 @@
 import os
 import subprocess
 import sys
-from collections import OrderedDict
+import warnings
 
 import cv2
 import numpy as np
 import pytest
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch starts: pytest runs two processes
-from mmengine.registry import DefaultScope
-
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.datasets.shapes import draw_shapes
-from tests.support import COCO_TINY, REPOSITORY, quietly
+from eca_mm.engine import load_config, train
+from eca_mm.engine.runner import restored_globals
+from tests.support import COCO_TINY, REPOSITORY, quietly, short
 
 
 def pytest_collection_modifyitems(items):
@@ -21,9 +21,10 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def default_scope(monkeypatch):
-    """None, whatever a Runner of an earlier test set: which tests share a process changes from run to run."""
-    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+def mmengine_globals():
+    """No default scope, visualizer, logger or message hub of an earlier test: which share a process changes from run to run."""
+    with restored_globals():
+        yield
 
 
 @pytest.fixture(scope='session')
@@ -64,6 +65,21 @@ def refuse(monkeypatch, tmp_path, shapes_root, capsys):
 
 
 @pytest.fixture
+def in_process(monkeypatch, tmp_path, capsys, shapes_root):
+    """Runs a tool in this process and in an empty folder; returns what it printed."""
+
+    def run(name, *args):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
+        monkeypatch.setenv('SHAPES_ROOT', str(shapes_root))
+        monkeypatch.setattr('sys.argv', [name, *map(str, args)])
+        quietly(REPOSITORY / 'tools' / f'{name}.py')
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
 def run_tool(shapes_root, tmp_path):
     """Runs a tool in an empty folder, as a user does; returns the finished process."""
 
@@ -91,3 +107,44 @@ def imagenet_root(tmp_path_factory):
             folder.mkdir(parents=True)
             cv2.imwrite(str(folder / f'{i}.png'), rng.integers(0, 256, (40, 48, 3), np.uint8))
     return root
+
+
+@pytest.fixture(scope='session')
+def classifier(tmp_path_factory, imagenet_root):
+    """A config of a small classifier: our ImageNet recipe with 32 pictures of 32 x 32 pixels and 8 images per step.
+
+    Batch norm is frozen, so that any split of the batch computes the same, and its random statistics are meant.
+    """
+    file = tmp_path_factory.mktemp('configs') / 'classifier.py'
+    file.write_text(f"""
+_base_ = {str(REPOSITORY / 'configs/imagenet/eca_resnet50.py')!r}
+images_per_step = 8
+model = dict(
+    backbone=dict(
+        depth=18, kernel_size=3, norm_eval=True, frozen_stages=0, init_cfg=dict(type='Kaiming', layer='Conv2d')
+    ),
+    head=dict(in_channels=512, topk=(1, 5)),
+)
+pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=32), dict(type='PackInputs')]
+data = dict(data_root={str(imagenet_root)!r}, indices=32, pipeline=pipeline)
+train_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False, dataset=data)
+val_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False, dataset=data)
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=4, val_interval=4)
+param_scheduler = dict(milestones=[2])
+optim_wrapper = dict(optimizer=dict(lr=0.001))
+""")
+    return file
+
+
+@pytest.fixture
+def trained(classifier, tmp_path):
+    """Trains the classifier, shortly; returns the summary."""
+
+    def run(work='work', config=classifier, resume=None, **changes):
+        cfg = load_config(config, work_dir=str(tmp_path / work), cfg_options=short(**changes))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return train(cfg, resume=resume)
+
+    return run

@@ -6,9 +6,41 @@ import warnings
 from pathlib import Path
 
 import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
 REPOSITORY = Path(__file__).parents[1]
 COCO_TINY = Path(os.environ.get('COCO_TINY', REPOSITORY.parent / 'shared/data/coco_tiny'))
+
+FASTER = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_shapes.py'
+MASK = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_shapes.py'
+NO_VALIDATION = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
+
+
+def short(epochs=2, **changes):
+    """Options of a run of two iterations an epoch, of 8 images each; in the names of changes ``__`` is a dot."""
+    options = {'train_dataloader.dataset.indices': 16, 'val_dataloader.dataset.indices': 8}
+    if epochs:
+        options['train_cfg.max_epochs'] = epochs
+    return {**options, **{key.replace('__', '.'): value for key, value in changes.items()}}
+
+
+def as_arguments(options):
+    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
+
+
+@HOOKS.register_module(force=True)
+class Interrupt(Hook):
+    """Ctrl-C after an iteration."""
+
+    priority = 'LOWEST'  # after the checkpoint's
+
+    def __init__(self, after):
+        self.after = after
+
+    def after_train_iter(self, runner, *_, **__):
+        if runner.iter + 1 == self.after:
+            raise KeyboardInterrupt
 
 
 def quietly(tool):

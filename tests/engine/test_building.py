@@ -1,0 +1,118 @@
+"""Whose an error is: a mistake in a config is a sentence, a bug in a layer keeps its traceback."""
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from eca_mm.engine import load_config, train
+from eca_mm.engine.building import building
+from eca_mm.errors import MissingFileError, UserError
+from tests.support import FASTER, NO_VALIDATION, short
+
+
+@MODELS.register_module(force=True)
+class UnderDevelopment(nn.Module):
+    """A layer with a bug."""
+
+    def __init__(self, in_channels, bug):
+        super().__init__()
+        self.bug = bug
+        if bug == 'key':
+            dict(a=1)['b']
+        if bug == 'attribute':
+            self.nothing()
+        if bug == 'index':
+            [][0]
+        if bug == 'missing':
+            nn.Conv2d(3)
+        if bug == 'keyword':
+            nn.Conv2d(3, 3, 1, kernal=3)
+        if bug == 'type':
+            nn.Conv2d(3, 3, None + 1)
+
+    def forward(self, x):
+        if self.bug == 'value in forward':
+            raise ValueError('in the depths')
+        return dict(a=x)['b']
+
+
+def backbone(**attention):
+    return dict(_delete_=True, type='AttentionResNet', depth=18, attention=dict(type='UnderDevelopment', **attention))
+
+
+@pytest.mark.parametrize(('bug', 'kind', 'text'), [
+    ('key', KeyError, "^'b'$"),
+    ('attribute', AttributeError, 'nothing'),
+    ('index', IndexError, 'out of range'),
+    ('missing', TypeError, 'missing 2 required'),
+    ('keyword', TypeError, 'kernal'),
+    ('type', TypeError, 'NoneType'),
+    ('key in forward', KeyError, "^'b'$"),
+    ('value in forward', ValueError, 'in the depths'),
+])  # fmt: skip
+def test_a_bug_keeps_its_traceback(bug, kind, text, trained):
+    with pytest.raises(kind, match=text) as error:
+        trained(**NO_VALIDATION, epochs=1, model__backbone=backbone(bug=bug))
+    assert not isinstance(error.value, UserError)
+    assert any(
+        entry.name in ('__init__', 'forward') and 'test_building' in str(entry.path) for entry in error.traceback
+    )
+
+
+MISTAKES = [
+    ({'model.backbone.kernal_size': 3}, ['a model', 'kernal_size']),
+    ({'model.backbone.type': 'ECAResnet'}, ['a model', 'ECAResnet is not in']),
+    ({'model.backbone.kernel_size': 4}, ['a model', 'odd', '4']),
+    ({'model.backbone.depth': 20}, ['a model', 'depth', '20']),
+    ({'model.backbone': dict(_delete_=True, type='mmpretrain.ResNet', depth=20)}, ['a model', 'invalid depth 20']),
+    ({'model.backbone': backbone()}, ['a model', "UnderDevelopment.__init__() missing 1 required positional argument: 'bug'"]),
+    ({'model.head': 3}, ['a model', 'cfg should be a dict']),
+    ({'model.head': dict(_delete_=True)}, ['a model', 'must contain the key "type"']),
+    ({'images_per_step': 8.5}, ['8.5']),
+    ({'optim_wrapper.optimizer.lr': -1}, ['an optimiser', '-1']),
+    ({'param_scheduler.ende': 5}, ['a schedule', 'ende']),
+    ({'param_scheduler.type': 'LinearLRR'}, ['a schedule', 'LinearLRR']),
+    ({'param_scheduler': dict(_delete_=True, type='MultiStepLR')}, ['a schedule', "missing 1 required", 'milestones']),
+    ({'train_dataloader.sampler.type': 'InfiniteSampler'}, ['InfiniteSampler']),
+    ({'train_dataloader.sampler': None}, ['DefaultSampler, not None']),
+    ({'train_dataloader.dataset.pipeline': [dict(type='LoadImage')]}, ['the train loop', 'LoadImage is not in']),
+    ({'train_dataloader.batch_size': 0}, ['batch_size must be a positive integer, got 0']),
+    ({'train_dataloader': None}, ['has no train_dataloader, which training needs']),
+    ({'pictures': 'all'}, ['pictures', "'all'"]),
+    ({'default_hooks.timer.type': 'Tmer'}, ['the hooks', 'Tmer']),
+    ({'randomness.sed': 1}, ['a seed', 'sed']),
+    ({'val_evaluator': dict(_delete_=True, type='mmdet.CocoMetric', ann_file='x.json')}, ['an evaluator', 'x.json']),
+    ({'visualizer.vis_backends': [dict(type='Tensorbord')]}, ['a visualizer', 'Tensorbord']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('options', 'parts'), MISTAKES, ids=[' '.join(options) for options, _ in MISTAKES])
+def test_a_mistake_in_a_config_is_a_sentence(options, parts, trained):
+    with pytest.raises(UserError) as error:
+        trained(**{key.replace('.', '__'): value for key, value in options.items()})
+    assert all(part in str(error.value) for part in parts), error.value
+
+
+def test_the_innermost_part_is_named_once():
+    message = r'^the config does not build a model: FileNotFoundError: x$'
+    with pytest.raises(UserError, match=message), building('a run', {}), building('a model', {}):
+        raise FileNotFoundError('x')
+
+
+def test_wrong_surroundings(tmp_path, monkeypatch):
+    def run(work='w', **arguments):
+        train(load_config(FASTER, work_dir=str(tmp_path / work), cfg_options=short()), **arguments)
+
+    for error, message, arguments in (
+        (UserError, '--work-dir: /dev/null/x cannot be made a folder', dict(work='/dev/null/x')),
+        (MissingFileError, r'checkpoint not found: x\.pth', dict(resume='x.pth')),
+        (UserError, 'start this command with torchrun', dict(launcher='pytorch')),
+        (UserError, "got 'kubernetes'", dict(launcher='kubernetes')),
+        *([] if torch.cuda.is_available() else [(UserError, '--amp needs a GPU', dict(amp=True))]),
+    ):
+        with pytest.raises(error, match=message):
+            run(**arguments)
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(UserError, match='add --launcher pytorch'):
+        run()

@@ -1,0 +1,136 @@
+"""Configs and command lines: what is read, changed and refused."""
+
+import os
+
+import mmengine.config.utils
+import pytest
+
+from eca_mm.engine import load_config
+from eca_mm.errors import MissingFileError, UserError
+from tests.support import REPOSITORY
+
+CONFIG = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
+
+
+def test_data_root_reaches_every_path(monkeypatch):
+    monkeypatch.delenv('COCO_ROOT', raising=False)
+    assert load_config(CONFIG).val_evaluator.ann_file == 'data/coco/annotations/instances_val2017.json'
+    monkeypatch.setenv('COCO_ROOT', '/elsewhere')
+    assert load_config(CONFIG).train_dataloader.dataset.data_root == '/elsewhere/'
+    cfg = load_config(CONFIG, data_root='/here')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == '/here/'
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert evaluator.ann_file == '/here/annotations/instances_val2017.json'
+
+
+def test_data_root_needs_a_reader(tmp_path):
+    (tmp_path / 'a.py').write_text("_base_ = 'mmdet::_base_/datasets/coco_detection.py'")
+    for root in ('/here', 'data'):  # the latter is part of a path in it
+        with pytest.raises(UserError, match='--data-root.*reads none of COCO_ROOT'):
+            load_config(tmp_path / 'a.py', data_root=root)
+
+
+@pytest.mark.parametrize('root', ["/o'brien", '/a "quoted" place/é', '/back\\1slash\\'])
+def test_data_root_may_have_any_name(root):
+    cfg = load_config(CONFIG, data_root=root)
+    assert cfg.train_dataloader.dataset.data_root == root + '/'
+    assert cfg.val_evaluator.ann_file == root + '/annotations/instances_val2017.json'
+
+
+def test_environment(monkeypatch):
+    """Empty variables are none, `~` is the home, and all is as before afterwards."""
+    monkeypatch.setenv('HOME', '/home/eca')
+    monkeypatch.setenv('COCO_ROOT', '')
+    before = dict(os.environ)
+    assert load_config(CONFIG).train_dataloader.dataset.data_root == 'data/coco/'
+    assert load_config(CONFIG, data_root='~/coco').train_dataloader.dataset.data_root == '/home/eca/coco/'
+    monkeypatch.setenv('COCO_ROOT', '~')
+    assert load_config(CONFIG).train_dataloader.dataset.data_root == '/home/eca/'
+    assert os.environ == {**before, 'COCO_ROOT': '~'}
+
+
+def test_backbone_weights():
+    assert load_config(CONFIG, cfg_options=dict(backbone_weights='x.pth')).model.backbone.init_cfg.checkpoint == 'x.pth'
+    assert load_config(CONFIG, cfg_options=dict(backbone_weights=None)).model.backbone.init_cfg is None
+
+
+def test_work_dir():
+    assert load_config(CONFIG).work_dir == 'work_dirs/faster_rcnn_eca_r50_fpn_1x'
+    assert load_config(CONFIG, work_dir='/x').work_dir == '/x'
+
+
+def test_options():
+    cfg = load_config(CONFIG, cfg_options={'optim_wrapper.optimizer.lr': 0.02, 'model.backbone.init_cfg': None})
+    assert cfg.optim_wrapper.optimizer.lr == 0.02 and cfg.model.backbone.init_cfg is None
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'optm_wrapper.optimizer.lr': 1}, "did you mean 'optim_wrapper'"),
+    ({'zzz': 1}, 'it has'),
+    ({'model.backbone.depth.x': 1}, 'do not fit'),
+    ({'data_root': '/here'}, 'would not see it; set --data-root'),
+    ({'train_pipeline.2.scale': (320, 200)}, 'set train_dataloader.dataset.pipeline instead'),
+    ({'model': None}, 'has no model'),
+    ({'optim_wrapper.optimizer': 3}, 'optim_wrapper.optimizer must be a dictionary, got 3'),
+    ({'model.test_cfg': 'x'}, "model.test_cfg must be a dictionary, got 'x'"),
+])  # fmt: skip
+def test_refuses_options(options, message):
+    with pytest.raises(UserError, match=message):
+        load_config(CONFIG, cfg_options=options)
+
+
+def test_accepts_what_the_runner_reads():
+    options = {
+        'randomness.seed': 3,
+        'work_dir': '/x',
+        'custom_hooks': [],
+        'find_unused_parameters': True,
+        'sync_bn': 'torch',
+        'compile.backend': 'eager',
+        'model_wrapper_cfg.type': 'MMDistributedDataParallel',
+        'pictures': 3,
+        'load_from': 'x.pth',
+        'experiment_name': 'x',
+        'auto_scale_lr.enable': True,
+    }
+    cfg = load_config(CONFIG, cfg_options=options)
+    for key, value in options.items():
+        found = cfg
+        for part in key.split('.'):
+            found = found[part]
+        assert found == value
+
+
+def test_backbone_weights_need_a_backbone(tmp_path):
+    (tmp_path / 'a.py').write_text("model = dict(type='mmdet.FasterRCNN')")
+    with pytest.raises(UserError, match=r'a\.py has no backbone'):
+        load_config(tmp_path / 'a.py', cfg_options=dict(backbone_weights='x.pth'))
+
+
+def test_refuses_files(tmp_path):
+    (tmp_path / 'empty.py').write_text('')
+    with pytest.raises(UserError, match=r'empty\.py has no model'):
+        load_config(tmp_path / 'empty.py')
+    with pytest.raises(MissingFileError, match='there is .*faster_rcnn_eca_r50_fpn_1x.py'):
+        load_config(CONFIG.with_name('faster_rcnn_eca_r50_fpn.py'))
+    (tmp_path / 'broken.py').write_text('model = dict(')
+    with pytest.raises(UserError, match='cannot be read as a config'):
+        load_config(tmp_path / 'broken.py')
+
+
+def test_custom_imports(tmp_path, monkeypatch):
+    """A module that is not found is a sentence; a bug in one keeps its traceback."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'my_broken_layer.py').write_text('nothing.attribute')
+    (tmp_path / 'my_lonely_layer.py').write_text('import nowhere_at_all')
+    config = tmp_path / 'a.py'
+    for module, error, message in (
+        ('nowhere', UserError, r"custom_imports of .*a\.py: Failed to import nowhere \(No module named 'nowhere'\)"),
+        ('my_lonely_layer', UserError, r"Failed to import my_lonely_layer \(No module named 'nowhere_at_all'\)"),
+        ('my_broken_layer', NameError, 'nothing'),
+    ):
+        config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_imports = dict(imports=['eca_mm', {module!r}])")
+        with pytest.raises(error, match=message):
+            load_config(config)
+    assert mmengine.config.utils.load is mmengine.fileio.load

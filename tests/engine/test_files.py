@@ -1,0 +1,107 @@
+"""The files that a config needs, and the weights that a model gets."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from eca_mm.engine import find_images, load_config
+from eca_mm.engine.files import check_data, check_first_image, check_weights
+from eca_mm.engine.model import load_model
+from eca_mm.errors import MissingFileError, UserError
+from tests.support import REPOSITORY
+
+CONFIG = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
+
+
+def test_coco(tmp_path):
+    cfg = load_config(CONFIG, data_root=str(tmp_path))
+    with pytest.raises(MissingFileError, match=r'instances_train2017\.json does not exist.*COCO_ROOT'):
+        check_data(cfg, 'train_dataloader', 'val_dataloader')
+    for name in ('train2017', 'val2017', 'annotations'):
+        (tmp_path / name).mkdir()
+    (tmp_path / 'annotations/instances_train2017.json').touch()
+    with pytest.raises(MissingFileError, match=r'train2017 is empty\. Get COCO'):
+        check_data(cfg, 'train_dataloader')
+    (tmp_path / 'train2017/1.jpg').touch()
+    check_data(cfg, 'train_dataloader')
+    with pytest.raises(MissingFileError, match='instances_val2017'):
+        check_data(cfg, 'train_dataloader', 'val_dataloader')
+
+
+def test_imagenet(tmp_path):
+    cfg = load_config(REPOSITORY / 'configs/imagenet/eca_resnet50.py', data_root=str(tmp_path))
+    with pytest.raises(MissingFileError, match='train does not exist.*IMAGENET_ROOT'):
+        check_data(cfg, 'train_dataloader')
+    (tmp_path / 'train/n01440764').mkdir(parents=True)
+    check_data(cfg, 'train_dataloader')
+
+
+def test_first_image(tmp_path):
+    cfg = load_config(CONFIG, data_root=str(tmp_path))
+    dataset = SimpleNamespace(get_data_info=lambda i: dict(img_path=str(tmp_path / f'train2017/{i}.jpg')))
+    with pytest.raises(MissingFileError, match=r'train2017/0\.jpg, the first image, does not exist\. Get COCO'):
+        check_first_image(cfg.train_dataloader, dataset)
+    (tmp_path / 'train2017').mkdir()
+    (tmp_path / 'train2017/0.jpg').touch()
+    check_first_image(cfg.train_dataloader, dataset)
+    check_first_image(cfg.train_dataloader, [])  # a dataset of another kind
+    with pytest.raises(UserError, match=r'instances_train2017\.json: no image'):
+        check_first_image(cfg.train_dataloader, SimpleNamespace(get_data_info=[].__getitem__))
+
+
+def test_weights(tmp_path):
+    cfg = load_config(CONFIG)
+    with pytest.raises(MissingFileError, match=r'checkpoints/eca_resnet50\.pth.*backbone_weights=None'):
+        check_weights(cfg)
+    cfg.model.backbone.init_cfg.checkpoint = str(tmp_path)
+    with pytest.raises(MissingFileError):
+        check_weights(cfg)
+    (tmp_path / 'w.pth').touch()
+    cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'w.pth')
+    check_weights(cfg)
+    cfg.model.backbone.init_cfg.checkpoint = 123
+    with pytest.raises(UserError, match='backbone weights must be a file.* got 123'):
+        check_weights(cfg)
+
+
+def test_no_random_weights_are_frozen():
+    """Frozen stages and batch statistics come from somewhere, or are not frozen."""
+    options = dict(backbone_weights=None)
+    thawed = {'model.backbone.norm_eval': False, 'model.backbone.frozen_stages': -1}
+    for part in ({}, *({key: value} for key, value in thawed.items())):
+        with pytest.raises(UserError, match='backbone_weights=None .*norm_eval=False .*frozen_stages=-1'):
+            check_weights(load_config(CONFIG, cfg_options=options | part))
+    check_weights(load_config(CONFIG, cfg_options=options | thawed))
+    check_weights(load_config(CONFIG, cfg_options={'model.backbone.init_cfg.type': 'Kaiming'}))  # meant, then
+
+
+def test_load_from(tmp_path):
+    cfg = load_config(CONFIG, cfg_options=dict(load_from=str(tmp_path / 'x.pth')))
+    with pytest.raises(MissingFileError, match=r'x\.pth'):
+        check_weights(cfg)
+    (tmp_path / 'x.pth').touch()
+    check_weights(cfg)  # though the backbone's weights are not there
+
+
+def test_load_model():
+    """Integers of the model's own are loaded; weights that are not given are the same each time; torch's state is kept."""
+    cfg = load_config(REPOSITORY / 'configs/imagenet/eca_resnet50.py')
+    cfg.model = dict(type='ImageClassifier', backbone=dict(type='SwinTransformer', arch='tiny', img_size=224))
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    state, again = (load_model(cfg, None, 'none').state_dict() for _ in range(2))
+    assert torch.get_rng_state().equal(before)
+    assert all(value.equal(again[key]) for key, value in state.items())
+    assert any(not value.is_floating_point() for value in state.values())
+    assert load_model(cfg, dict(state_dict=state), 'x.pth').state_dict().keys() == state.keys()
+
+
+def test_images(tmp_path):
+    with pytest.raises(MissingFileError, match='no image in'):
+        find_images(tmp_path)
+    with pytest.raises(MissingFileError, match='image not found'):
+        find_images(tmp_path / 'x.jpg')
+    for name in ('b.JPG', 'a.png', 'c.txt'):
+        (tmp_path / name).touch()
+    assert [f.name for f in find_images(tmp_path)] == ['a.png', 'b.JPG']

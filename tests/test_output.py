@@ -1,0 +1,142 @@
+"""How files are written: whole or not at all, and what is said where they cannot be."""
+
+import errno
+import multiprocessing
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from mmengine.fileio import get_file_backend
+
+from eca_mm.errors import ExistingFileError, UserError
+from eca_mm.output import check_output, make_folder, write_atomically
+
+FORK = multiprocessing.get_context('fork')
+
+
+def test_folders_are_made_and_files_replaced(tmp_path):
+    file = tmp_path / 'a/b/c.txt'
+    for content in ('first', b'second'):
+        assert write_atomically(file, content) == file
+    assert file.read_text() == 'second' and [f.name for f in file.parent.iterdir()] == ['c.txt']
+    backend = get_file_backend(str(tmp_path), backend_args=dict(backend='eca_mm.atomic'))
+    backend.put(b'x', tmp_path / 'd/e')
+    assert [f.read_bytes() for f in (tmp_path / 'd').iterdir()] == [b'x']
+
+
+def test_the_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    write_atomically(check_output('~/new/a'), 'x')
+    assert (tmp_path / 'new/a').read_text() == 'x'
+    with pytest.raises(ExistingFileError):
+        check_output('~/new/a')
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / 'link').symlink_to('elsewhere/file')
+    write_atomically(tmp_path / 'link', 'x')
+    assert (tmp_path / 'link').is_symlink() and (tmp_path / 'elsewhere/file').read_text() == 'x'
+
+
+def write_in_turn(file, written):
+    while True:
+        for letter in (b'a', b'b'):
+            write_atomically(file, letter * 5_000_000)
+        written.set()
+
+
+def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
+    """A process that writes two contents in turn is killed; the file is one of them, at any time."""
+    file, written = tmp_path / 'epoch_1.pth', FORK.Event()
+    process = FORK.Process(target=write_in_turn, args=(file, written))
+    process.start()
+    assert written.wait(60)
+    for i in range(6):
+        if i == 5:
+            process.kill()
+            process.join()
+        content = file.read_bytes()
+        assert len(content) == 5_000_000 and content == content[:1] * 5_000_000
+        time.sleep(0.03)
+
+
+def write_to_standard_output(out):
+    os.dup2(out.fileno(), 1)
+    write_atomically('/dev/stdout', 'x')
+    os.write(1, b'y')
+
+
+def test_streams_are_written_to(tmp_path):
+    """A pipe, a terminal or a device is not replaced by a file, and is there already without harm."""
+    os.mkfifo(tmp_path / 'pipe')
+    check_output(tmp_path / 'pipe')
+    check_output('/dev/stdout')
+    with subprocess.Popen(['cat', tmp_path / 'pipe'], stdout=subprocess.PIPE) as reader:
+        write_atomically(tmp_path / 'pipe', 'x')
+        assert reader.stdout.read() == b'x' and (tmp_path / 'pipe').is_fifo()
+    # Where standard output is a regular file, the process goes on printing to it.
+    with open(tmp_path / 'out', 'w') as out:
+        process = FORK.Process(target=write_to_standard_output, args=(out,))
+        process.start()
+        process.join()
+    assert process.exitcode == 0 and (tmp_path / 'out').read_text().endswith('y')
+    assert Path('/dev/stdout').is_symlink()
+
+
+@pytest.mark.skipif(not os.access('/dev/shm', os.W_OK), reason='no /dev/shm')
+def test_shared_memory_is_no_device(tmp_path, monkeypatch):
+    folder = Path('/dev/shm') / f'eca_mm_test_{os.getpid()}'
+    replaced, replace = [], os.replace
+    monkeypatch.setattr(os, 'replace', lambda source, target: replaced.append(target) or replace(source, target))
+    try:
+        write_atomically(folder / 'run/x.pth', 'x')
+        assert replaced == [folder / 'run/x.pth'] and replaced[0].read_text() == 'x'
+    finally:
+        for path in (folder / 'run/x.pth', folder / 'run', folder):
+            path.unlink() if path.is_file() else path.rmdir()
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    """The file and the reason are named, the old content and nothing else is there."""
+    with pytest.raises(UserError, match=r'/dev/full cannot be written \(No space left on device\)'):
+        write_atomically('/dev/full', 'x')
+    write_atomically(tmp_path / 'a', 'old')
+
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', fail)
+    with pytest.raises(UserError, match=rf'{tmp_path}/a cannot be written \(No space left on device\): make room'):
+        write_atomically(tmp_path / 'a', 'new')
+    assert [f.read_text() for f in tmp_path.iterdir()] == ['old']
+
+
+def test_what_cannot_be_written(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=r'file/b cannot be written \(File exists\)'):
+        write_atomically(tmp_path / 'file/b', 'x')
+    for path in (tmp_path / 'file', tmp_path / 'file/b', '/dev/null/x'):
+        with pytest.raises(UserError, match=rf'^--out: {path} cannot be made a folder'):
+            make_folder(path, '--out')
+    with pytest.raises(UserError, match=f'^{tmp_path}/file cannot be made a folder'):
+        check_output(tmp_path / 'file/b')
+    with pytest.raises(UserError, match='is a folder, not a file'):
+        check_output(tmp_path, force=True)
+
+
+def test_what_exists(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(ExistingFileError, match='file exists: name another file, or write over it with --force'):
+        check_output(tmp_path / 'file')
+    assert check_output(tmp_path / 'file', force=True) == tmp_path / 'file'
+    assert make_folder(tmp_path / 'a/b', '--out') == make_folder(tmp_path / 'a/b') == tmp_path / 'a/b'
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match='cannot be written into'):
+        check_output(tmp_path / 'a')
+    tmp_path.chmod(0o700)
