@@ -24,6 +24,6 @@ class ChannelAttention(nn.Module, ABC):
         """Weights of the channels, (N, C), from their means ``y``, (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if isinstance(x, Tensor) and x.ndim != 4:  # torch.fx traces with a stand-in, which is no tensor and has no shape
+        if isinstance(x, Tensor) and x.ndim != 4:  # torch.fx traces with a stand-in, which has no shape
             raise UserError(f'channel attention needs features of shape (N, C, H, W), got {list(x.shape)}')
         return x * self.weights(x.mean((2, 3)))[:, :, None, None]

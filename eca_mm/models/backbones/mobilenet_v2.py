@@ -19,9 +19,9 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
     conv: nn.Sequential
     use_res_connect: bool
 
-    def __init__(self, in_channels: int, out_channels: int, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
-        super().__init__(in_channels, out_channels, *args, **kwargs)
-        self.out_channels = out_channels
+    def __init__(self, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.out_channels = self.conv[-1].out_channels
         self.num_convs = len(self.conv)
         self.fill_slot(attention, 'conv')
 
