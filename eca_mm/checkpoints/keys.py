@@ -73,7 +73,13 @@ VARIANTS: tuple[tuple[str, Pairs], ...] = (
 
 
 class Layout(NamedTuple):
-    """One way to name all the weights of a network: each of `signs` must fit a key; the rest are beginnings of keys."""
+    """One way to name all the weights of a network.
+
+    Attributes:
+        source: The library.
+        signs: Patterns, each of which must fit a key; ``<ours>`` stands for the patterns of ``NETWORKS``.
+        backbone, classifier, dropped: What the keys of these parts begin with.
+    """
 
     source: str
     signs: tuple[str, ...]
@@ -92,18 +98,17 @@ DETECTOR = (
     'decode_head.',
     'auxiliary_head.',
 )
-_ANY = '|'.join(NETWORKS.values())
 _RESNET = NETWORKS['ResNet']
 LAYOUTS = (
-    Layout('mmdet', (rf'backbone\.({_ANY})', f'({"|".join(DETECTOR)}).+'), 'backbone.', dropped=DETECTOR),
-    Layout('mmpretrain', (rf'backbone\.({_ANY})',), 'backbone.', 'head.fc.'),
+    Layout('mmdet', (r'backbone\.<ours>', f'({"|".join(DETECTOR)}).+'), 'backbone.', dropped=DETECTOR),
+    Layout('mmpretrain', (r'backbone\.<ours>',), 'backbone.', 'head.fc.'),
     Layout('authors', (_RESNET, r'fc\..+', r'layer\d\.\d+\.eca\..+'), classifier='fc.'),
     Layout('authors', (r'features\.\d+\.conv\.[34]\.conv\.weight',), classifier='classifier.1.'),
     Layout('timm', (_RESNET, r'layer\d\.\d+\.se\.(conv|fc1)\.weight', r'fc\..+'), classifier='fc.'),
     Layout('timm', (_RESNET, r'conv1\.6\.weight|layer1\.0\.downsample\.2\.weight'), classifier='fc.'),
     Layout('torchvision', (_RESNET, r'fc\..+'), classifier='fc.'),
     Layout('torchvision', (r'features\.\d+\.conv\.0\.0\.weight',), classifier='classifier.1.'),
-    Layout('backbone', (_ANY,)),
+    Layout('backbone', ('<ours>',)),
     Layout('timm', (_RESNET,), classifier='fc.'),  # if told so: a plain network of timm has torchvision's keys
 )
 
@@ -118,9 +123,9 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
     Raises:
         UserError: If the keys are of no network that this package has, or not of that source.
     """
-    names = [plain(key) for key in keys]
+    names, ours = [plain(key) for key in keys], f'({"|".join(NETWORKS.values())})'
     for layout in LAYOUTS:
-        signs = layout.signs if source in (None, layout.source) else ()
+        signs = [sign.replace('<ours>', ours) for sign in layout.signs if source in (None, layout.source)]
         if signs and all(any(re.fullmatch(sign, name) for name in names) for sign in signs):
             return layout
     known = source or ', '.join(dict.fromkeys(layout.source for layout in LAYOUTS))

@@ -75,7 +75,7 @@ def convert_checkpoint(
     if weights.path and path.exists() and path.samefile(weights.path):  # a URL or a name may stand for it
         raise UserError(f'{path} is the source itself, which is never written over')
     try:
-        converted = _convert(weights, source, to, src)
+        converted = convert_weights(weights, source, to, src)
     except UserError as error:
         raise UserError(f'{src} cannot be converted: {error}') from error
     converted.keys.dropped.update(weights.dropped)
@@ -91,7 +91,15 @@ def convert_checkpoint(
     return converted
 
 
-def _convert(weights: Weights, source: str | None, to: str | None, name: str) -> Converted:
+def convert_weights(weights: Weights, source: str | None = None, to: str | None = None, name: str = '') -> Converted:
+    """Converts weights that were read, without a file. Tensors on the device meta will do.
+
+    Args:
+        name: Where they come from: those of a known file are compared with what is known of it.
+
+    Raises:
+        UserError: As :func:`convert_checkpoint`.
+    """
     notes = tuple(weights.notes)
     detector = source == 'mmdet1' or (source is None and mmdet1.recognises(weights.tensors))
     if detector and to is None:

@@ -1,0 +1,110 @@
+"""What no tensor tells: it is read from the config in the checkpoint, also from that of an earlier conversion."""
+
+import contextlib
+import re
+
+import pytest
+import torch
+import torchvision
+from mmpretrain.registry import MODELS as MMPRETRAIN
+
+from eca_mm.checkpoints import load_backbone
+from eca_mm.checkpoints.config_text import backbone_config
+from eca_mm.checkpoints.files import Weights
+from eca_mm.convert import convert_checkpoint
+from eca_mm.convert.checkpoint import convert_weights
+from tests.convert.networks import Detector, convert_state, on_meta
+from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet
+
+SE_VAR1 = "dict(type='eca_mm.SEVar1Layer')"
+
+
+@pytest.fixture(scope='module')
+def plain():
+    """Depth -> the weights of a plain ResNet, without values."""
+    return {18: on_meta(torchvision.models.resnet18), 50: on_meta(torchvision.models.resnet50)}
+
+
+def convert_with(state, backbone, **kwargs):
+    """Converts weights whose config has these arguments of the backbone."""
+    config = backbone_config(f'model = dict(backbone=dict({backbone}))')
+    return convert_weights(Weights(state, config=config), **kwargs)
+
+
+def test_lasts_for_any_number_of_conversions(tmp_path):
+    meta = dict(cfg="model = dict(backbone=dict(type='ResNet', strides=[1, 2, 1, 1], dilations=(1, 1, 2, 4), norm_cfg=cfg))")
+    torch.save(dict(state_dict=Detector(depth=18).state_dict(), meta=meta), tmp_path / '0.pth')
+    options = 'strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)'
+    for source, target in (('0.pth', '1.pth'), ('1.pth', '2.safetensors'), ('2.safetensors', '3.pth')):
+        result = convert_checkpoint(str(tmp_path / source), tmp_path / target, to='backbone')
+        assert result.code == f"backbone=dict(type='eca_mm.AttentionResNet', depth=18, {options})"
+    load_backbone(MMPRETRAIN.build(eval(f'dict({result.code})')['backbone']), str(tmp_path / '3.pth'))
+
+
+def test_style(plain):
+    code = convert_with(plain[50], "style='caffe'").code
+    assert code == "backbone=dict(type='eca_mm.AttentionResNet', depth=50, style='caffe')"
+    assert backbone_config(code)['style'] == 'caffe'
+    with pytest.raises(ValueError, match="timm has no ResNet with style='caffe'"):
+        convert_with(plain[50], "style='caffe'", to='timm')
+
+
+@pytest.mark.parametrize('text', [
+    "model = dict(backbone=dict(type='ResNet', depth=50, style='caffe'))",
+    'model = {"detector": {"backbone": dict(style="caffe", norm_cfg=norm_cfg)}}',
+    # MMDetection 1.x: the files that a config inherits from, each below its path.
+    "/a b/base.py\nmodel = dict(backbone=dict(style='pytorch', norm_cfg=dict(type='BN')))\n"
+    '../child.py\n_base_ = "./base.py"\nmodel = dict(backbone=dict(style="caffe"))\n',
+])  # fmt: skip
+def test_finds_the_backbone_in_a_config(text):
+    assert backbone_config(text)['style'] == 'caffe'
+
+
+def test_configs_do_not_run(tmp_path):
+    text = f'import os\nmodel = dict(backbone=dict(depth=os.mkdir({str(tmp_path / "ran")!r}), style="caffe"))'
+    assert backbone_config(text) == dict(style='caffe') and not any(tmp_path.iterdir())
+    for text in ('(' * 10_000, 'x = \0', 'model = 1\nbackbone = 2', 'model: dict(backbone=3)', ''):
+        with contextlib.suppress(ValueError):
+            assert backbone_config(text) == {}
+
+
+@pytest.mark.parametrize(('backbone', 'message'), [
+    ('dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), contract_dilation=True', 'contract_dilation=True, and no ResNet'),
+    ('dilations=(1, 1, 1, 2), multi_grid=(1, 2, 4)', 'multi_grid=(1, 2, 4), and no ResNet'),
+    ("strides='none'", "strides='none', and no ResNet"),
+    ("style='other'", "style='other', and no ResNet"),
+    ("plugins=[dict(cfg=dict(type='ECALayer'), position='after_conv2')]", "a plugin with position='after_conv2'"),
+])  # fmt: skip
+def test_refuses_what_is_not_here(plain, backbone, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        convert_with(plain[50], backbone)
+
+
+def test_dilated_mobilenets():
+    with pytest.raises(ValueError, match=re.escape('dilations=(1, 1, 1, 2, 2, 4, 4), and no MobileNetV2 here has')):
+        convert_with(on_meta(AuthorsMobileNetV2), 'dilations=(1, 1, 1, 2, 2, 4, 4)')
+
+
+@pytest.mark.parametrize(('told', 'line'), [
+    (f'attention={SE_VAR1}', f'attention={SE_VAR1}'),
+    (f'attention=(None, {SE_VAR1}, None, None)', f'attention=(None, {SE_VAR1}, None, None)'),
+    (f"plugins=[dict(cfg={SE_VAR1}, stages=(False, False, True, True), position='after_conv3')]",
+     f'attention=(None, None, {SE_VAR1}, {SE_VAR1})'),
+])  # fmt: skip
+def test_attention_without_weights(plain, told, line):
+    told = f"depth=18, style='caffe', {told}"  # a style that depth 18 does not notice
+    assert convert_with(plain[18], told).code == f"backbone=dict(type='eca_mm.AttentionResNet', depth=18, {line})"
+    with pytest.raises(ValueError, match='timm has ECA or SE in all stages of a ResNet, and this one has eca_mm.SEVar1'):
+        convert_with(plain[18], told, to='timm')
+
+
+def test_attention_with_weights_is_what_they_say():
+    state = on_meta(AuthorsResNet, (2, 2, 2, 2), 1, (3, 5, 7, 7))
+    assert convert_with(state, f'attention={SE_VAR1}').code == convert_state(state).code
+
+
+def test_says_what_it_cannot_know(tmp_path):
+    state = AuthorsMobileNetV2(width=0.25).state_dict()
+    torch.save(dict(state_dict=state, meta=dict(cfg='model = dict(')), tmp_path / 'a.pth')
+    result = convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+    assert '\nnote: the config among its metadata is not Python: whether its style, ' in str(result)

@@ -1,0 +1,145 @@
+"""Weights that are not converted: each with one sentence."""
+
+import re
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from eca_mm.convert import convert_checkpoint
+from eca_mm.models import AttentionResNet
+from tests.convert.networks import convert_state, on_meta
+from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet
+
+VGG = {f'{part}.{i}.weight': torch.ones(2) for part in ('features', 'classifier') for i in range(9)}
+
+
+def changed(**changes):
+    """ECA-ResNet-18 of the authors without values, some weights changed: a function of the old one, or None to drop it."""
+    state = on_meta(AuthorsResNet, (2, 2, 2, 2), 1, (3, 5, 7, 7), classes=5)
+    for key, change in changes.items():
+        key = key.replace('__', '.')
+        state[key] = change(state.get(key))
+        if state[key] is None:
+            del state[key]
+    return state
+
+
+def of_timm(name, **kwargs):
+    return lambda: on_meta(lambda: timm.create_model(name, **kwargs))
+
+
+# The weights, the options, and what the sentence says.
+WRONG = {
+    'vgg': (lambda: VGG, {}, 'are not the weights of a ResNet or MobileNetV2 as mmdet, '),
+    'resnext': (
+        lambda: on_meta(torchvision.models.resnext50_32x4d), {},
+        'backbone.layer1.0.conv1.weight is (128, 64, 1, 1) in the file and (64, 64, 1, 1) here',
+    ),
+    'tiered stem': (
+        of_timm('resnet18', stem_type='deep_tiered', stem_width=32), {}, "the stem has 24, 32, 64 channels, as timm's",
+    ),
+    'light': (
+        of_timm('resnet10t', stem_type=''), {}, 'stages of 1, 1, 1, 1 blocks with 2 convolutions each are no ResNet-18, 34, 50',
+    ),
+    'mixed prefix': (
+        lambda: changed() | {f'module.{k}': v for k, v in changed().items()}, {},
+        'both become backbone.conv1.weight: these are keys of two networks',
+    ),
+    'mixed with vgg': (lambda: changed() | VGG, {}, '18 without a place: backbone.features.0.weight'),
+    'mixed depths': (
+        lambda: on_meta(torchvision.models.resnet50) | on_meta(torchvision.models.resnet18), {},
+        'layer1.0.conv1.weight is (64, 64, 3, 3) in the file and (64, 64, 1, 1) here',
+    ),
+    'depth': (
+        lambda: {key.replace('layer4.0', 'layer4.2'): value for key, value in changed().items()}, {},
+        'block layer4.0 is missing, although there is a layer4.2',
+    ),
+    'blocks': (
+        lambda: {k: v for k, v in changed().items() if 'layer3.1' not in k}, {}, 'stages of 2, 2, 1, 2 blocks with 2 convolutions',
+    ),
+    'missing': (lambda: changed(layer1__0__bn2__bias=lambda _: None), {}, '1 missing: backbone.layer1.0.bn2.bias'),
+    'missing attention': (
+        lambda: changed(layer1__1__eca__conv__weight=lambda _: None), {},
+        "the blocks of layer1 differ in their attention, dict(type='eca_mm.ECALayer', kernel_size=3) and None",
+    ),
+    'missing bias of the classifier': (lambda: changed(fc__bias=lambda _: None), {}, '1 missing: head.fc.bias'),
+    'extra': (
+        lambda: changed(layer1__0__conv9__weight=lambda _: torch.ones(1)), {}, '1 without a place: backbone.layer1.0.conv9.weight',
+    ),
+    'shape': (
+        lambda: changed(layer1__0__conv1__weight=lambda w: w[1:]), {},
+        'backbone.layer1.0.conv1.weight is (63, 64, 3, 3) in the file and (64, 64, 3, 3) here',
+    ),
+    'classifier': (
+        lambda: changed(fc__weight=lambda w: w[:, 1:]), {}, 'head.fc.weight is (5, 511) in the file and (5, 512) here',
+    ),
+    'no classes': (
+        lambda: changed(fc__weight=lambda w: w[:0], fc__bias=lambda b: b[:0]), {}, 'the classifier has no classes',
+    ),
+    'two kernel sizes': (
+        lambda: changed(layer4__1__eca__conv__weight=lambda _: torch.ones(1, 1, 3)), {},
+        'the blocks of layer4 differ in their attention',
+    ),
+    'even kernel size': (
+        lambda: changed(**{f'layer4__{i}__eca__conv__weight': lambda _: torch.ones(1, 1, 4) for i in (0, 1)}), {},
+        'kernel_size must be a positive odd integer',
+    ),
+    'source': (
+        changed, dict(source='mmpretrain'), 'are not the weights of a ResNet or MobileNetV2 as mmpretrain names them: 130 keys, ',
+    ),
+    'eca to torchvision': (changed, dict(to='torchvision'), 'torchvision has no ResNet with ECALayer, only plain ones'),
+    'deep stem to torchvision': (
+        of_timm('resnet18d'), dict(to='torchvision'), 'torchvision has no ResNet with deep_stem=True, avg_down=True',
+    ),
+    'backbone to torchvision': (
+        lambda: AttentionResNet(18).state_dict(), dict(to='torchvision'), 'torchvision has no network without one',
+    ),
+    'mobilenet to timm': (
+        lambda: on_meta(AuthorsMobileNetV2), dict(to='timm'),
+        'a MobileNetV2 is not converted to timm, only to mmpretrain, backbone, torchvision',
+    ),
+    'eca-ns to timm': (
+        lambda: AttentionResNet(18, dict(type='ECANSLayer')).state_dict(), dict(to='timm'),
+        'timm has ECA or SE in all stages of a ResNet, and this one has eca_mm.ECANSLayer',
+    ),
+    'attention in some stages to timm': (
+        lambda: AttentionResNet(18, (None, None, dict(type='SELayer'), None)).state_dict(), dict(to='timm'),
+        'timm has ECA or SE in all stages of a ResNet, and this one has eca_mm.SELayer, none',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', WRONG)
+def test_wrong_networks(name):
+    build, options, message = WRONG[name]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        convert_state(build(), **options)
+
+
+def small(**changes):
+    state = AuthorsMobileNetV2(classes=5, width=0.25).state_dict()
+    return {key: changes.get(key.replace('.', '__'), lambda old: old)(value) for key, value in state.items()}
+
+
+@pytest.mark.parametrize(('build', 'message'), [
+    (lambda: small(classifier__1__bias=lambda b: b / 0), 'a.pth has NaN or infinity in 1 weights: classifier.1.bias'),
+    (lambda: small(classifier__1__bias=lambda b: b.to(torch.int64)), 'has classifier.1.bias in torch.int64: weights must be f'),
+    (lambda: small(classifier__1__bias=lambda _: 5), 'a.pth cannot be converted: .*1 missing: head.fc.bias'),
+    (lambda: dict(generator=small()), 'a.pth holds no weights: its entries are generator; tools/convert_checkpoint.py '
+                                      '--entry generator takes those'),
+])  # fmt: skip
+def test_wrong_values(build, message, tmp_path):
+    torch.save(build(), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=message):
+        convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+    assert [f.name for f in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    torch.save(small(), tmp_path / 'a.pth')
+    monkeypatch.setattr('os.replace', lambda *_: (_ for _ in ()).throw(OSError(28, 'disk full')))
+    with pytest.raises(ValueError, match='cannot be written .disk full'):
+        convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
+    assert [f.name for f in tmp_path.iterdir()] == ['a.pth']

@@ -1,0 +1,129 @@
+"""Weights of other libraries: the converted network equals theirs to 1e-10 in float64."""
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from eca_mm.checkpoints.keys import LAYOUTS, find_layout
+from eca_mm.convert import SOURCES, convert_checkpoint
+from eca_mm.models import AttentionResNet, ECAMobileNetV2
+from tests.convert.networks import (
+    Classifier, Detector, Last, convert_state, difference, eca_plugins, on_meta, our_file, ours, randomized,
+)  # fmt: skip
+from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet, as_the_authors_save
+
+
+def of_timm(name, **kwargs):
+    return lambda: timm.create_model(name, **kwargs)
+
+
+def of_torchvision(name, **kwargs):
+    return lambda: getattr(torchvision.models, name)(**kwargs)
+
+
+def of_mmpretrain(channels, **backbone):
+    return lambda: Classifier(backbone, channels)
+
+
+MIXED = (None, dict(type='SELayer'), dict(type='ECANSLayer', kernel_size=3), dict(type='SEGCLayer', groups=4))
+SE8, SE16 = (f"dict(type='eca_mm.SELayer', ratio={ratio}, bias=True)" for ratio in (8, 16))
+# Library and network: how to build it, the line of a config that is printed.
+NETWORKS = {
+    'authors eca_resnet18': (
+        lambda: AuthorsResNet((2, 2, 2, 2), 1, (3, 5, 7, 7)), "ECAResNet', depth=18, kernel_size=(3, 5, 7, 7)",
+    ),
+    'authors eca_resnet50': (
+        lambda: AuthorsResNet((3, 4, 6, 3), 4, (3, 5, 5, 7)), "ECAResNet', depth=50, kernel_size=(3, 5, 5, 7)",
+    ),
+    'authors eca_mobilenetv2': (AuthorsMobileNetV2, "ECAMobileNetV2', kernel_size=(1, 1, 1, 1, 3, 3, 3)"),
+    'timm resnet18': (of_timm('resnet18'), "AttentionResNet', depth=18"),
+    'timm resnet18, eca': (
+        of_timm('resnet18', block_args=dict(attn_layer='eca')), "ECAResNet', depth=18, kernel_size=(3, 5, 5, 5)",
+    ),
+    'timm ecaresnet50d': (
+        of_timm('ecaresnet50d'), "ECAResNet', depth=50, deep_stem=True, avg_down=True, kernel_size=(5, 5, 5, 7)",
+    ),
+    'timm resnet18d': (
+        of_timm('resnet18d', num_classes=7), "AttentionResNet', depth=18, deep_stem=True, avg_down=True",
+    ),
+    'timm resnet18, wide stem': (
+        of_timm('resnet18', stem_type='deep', stem_width=64),
+        "AttentionResNet', depth=18, deep_stem=True, stem_channels=128",
+    ),
+    'timm seresnet18': (
+        of_timm('seresnet18'), f"AttentionResNet', depth=18, attention=({SE8}, {SE16}, {SE16}, {SE16})",
+    ),
+    'torchvision resnet50': (of_torchvision('resnet50', num_classes=10), "AttentionResNet', depth=50"),
+    'torchvision mobilenet_v2, 1.4': (
+        of_torchvision('mobilenet_v2', width_mult=1.4), "AttentionMobileNetV2', widen_factor=1.4",
+    ),
+    'mmpretrain ResNetV1d-18': (
+        of_mmpretrain(512, type='ResNetV1d', depth=18), "AttentionResNet', depth=18, deep_stem=True, avg_down=True",
+    ),
+    'mmpretrain SEResNet-50': (
+        of_mmpretrain(2048, type='SEResNet', depth=50), f"AttentionResNet', depth=50, attention={SE16}",
+    ),
+    'mmpretrain MobileNetV2': (of_mmpretrain(1280, type='MobileNetV2'), "AttentionMobileNetV2'"),
+    'mmpretrain AttentionResNet-18': (
+        of_mmpretrain(512, type='AttentionResNet', depth=18, attention=MIXED),
+        "AttentionResNet', depth=18, attention=(None, dict(type='eca_mm.SELayer', ratio=16), "
+        "dict(type='eca_mm.ECANSLayer', kernel_size=3), dict(type='eca_mm.SEGCLayer', groups=4))",
+    ),
+    'mmdet ResNet-50, eca': (
+        lambda: Detector(depth=50, plugins=eca_plugins(3, 3, 3, 3)), "ECAResNet', depth=50, kernel_size=(3, 3, 3, 3)",
+    ),
+    'mmdet ResNetV1d-18': (
+        lambda: Detector(depth=18, deep_stem=True, avg_down=True),
+        "AttentionResNet', depth=18, deep_stem=True, avg_down=True",
+    ),
+    'backbone ECAMobileNetV2': (
+        lambda: Last(ECAMobileNetV2(kernel_size=3)), "ECAMobileNetV2', kernel_size=(3, 3, 3, 3, 3, 3, 3)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_equals_the_source(name):
+    build, line = NETWORKS[name]
+    theirs = randomized(build())
+    source = 'timm' if name == 'timm resnet18' else None  # its keys are torchvision's
+    result = convert_state(theirs.state_dict(), source=source)
+    assert (result.source, result.code) == (name.split()[0], f"backbone=dict(type='eca_mm.{line})")
+    assert difference(theirs, ours(result.code, result.keys.tensors)) < 1e-10
+
+
+def test_the_authors_files(tmp_path):
+    """As their training wrote them in 2019: other entries beside the weights, module. before the keys, the old format."""
+    theirs = randomized(AuthorsMobileNetV2(classes=5, width=0.25))
+    torch.save(as_the_authors_save(theirs), tmp_path / 'a.pth.tar', _use_new_zipfile_serialization=False)
+    result = convert_checkpoint(str(tmp_path / 'a.pth.tar'), tmp_path / 'b.pth')
+    assert set(result.keys.dropped) == {'epoch', 'arch', 'best_prec1', 'optimizer'}
+    assert difference(theirs, our_file(tmp_path / 'b.pth')) < 1e-10
+
+
+@pytest.mark.parametrize(('build', 'line'), [
+    (lambda: AuthorsResNet((3, 4, 6, 3), 1, (3, 3, 5, 7)), "ECAResNet', depth=34, kernel_size=(3, 3, 5, 7)"),
+    (lambda: AuthorsResNet((3, 4, 23, 3), 4, (3, 3, 5, 7)), "ECAResNet', depth=101, kernel_size=(3, 3, 5, 7)"),
+    (lambda: AuthorsResNet((3, 8, 36, 3), 4, (3, 3, 5, 7)), "ECAResNet', depth=152, kernel_size=(3, 3, 5, 7)"),
+    (of_timm('resnet50', block_args=dict(attn_layer='eca')), "ECAResNet', depth=50, kernel_size=(5, 5, 5, 7)"),
+    (of_timm('seresnet50'), f"AttentionResNet', depth=50, attention={SE16}"),
+    (of_timm('resnet18', in_chans=1), "AttentionResNet', depth=18, in_channels=1"),
+])  # fmt: skip
+def test_infers(build, line):
+    assert convert_state(on_meta(build)).code == f"backbone=dict(type='eca_mm.{line})"
+
+
+def test_bare_backbones_are_told_from_timm():
+    keys = [key for key in on_meta(of_torchvision('resnet18')) if not key.startswith('fc.')]
+    assert (find_layout(keys).source, find_layout(keys, 'timm').source) == ('backbone', 'timm')
+
+
+def test_a_detector_gives_its_backbone():
+    result = convert_state(Detector(depth=18).state_dict(), to='backbone')
+    assert result.keys.dropped['neck.weight'] == 'belongs to the detector, not to its backbone'
+    AttentionResNet(18).load_state_dict(result.keys.tensors, strict=True)
+
+
+def test_every_source_has_its_name():
+    assert set(SOURCES) == {'mmdet1', *(layout.source for layout in LAYOUTS)}

@@ -1,0 +1,79 @@
+"""Our weights for other libraries: their network equals ours to 1e-10 in float64."""
+
+import pytest
+import timm  # noqa: F401  (in the lines that are printed)
+import torch
+import torchvision  # noqa: F401
+
+from eca_mm.convert import TARGETS
+from eca_mm.convert.families import FAMILIES
+from tests.convert.networks import Classifier, Last, convert_state, difference, on_meta, randomized
+from tests.reference.authors import AuthorsResNet
+
+SE = 'eca_mm.SELayer'
+# Name: target, our network, its features (None for a backbone alone), the line that is printed.
+NETWORKS = {
+    'timm, eca': (
+        'timm', dict(type='ECAResNet', depth=18), 512,
+        "timm.create_model('resnet18', num_classes=1000, block_args=dict(attn_layer='eca'))",
+    ),
+    'timm, eca 3557': (
+        'timm', dict(type='ECAResNet', depth=50, kernel_size=(3, 5, 5, 7)), 2048,
+        "timm.create_model('resnet50', num_classes=1000, block_args=dict(attn_layer=lambda c, **k: "
+        'timm.layers.EcaModule(kernel_size={256: 3, 512: 5, 1024: 5, 2048: 7}[c], **k)))',
+    ),
+    'timm, eca d': (
+        'timm', dict(type='ECAResNet', depth=18, deep_stem=True, avg_down=True), 512,
+        "timm.create_model('resnet18', stem_type='deep', stem_width=32, avg_down=True, num_classes=1000, "
+        "block_args=dict(attn_layer='eca'))",
+    ),
+    'timm, se': (
+        'timm', dict(type='AttentionResNet', depth=18,
+                     attention=[dict(type=SE, ratio=ratio, bias=True) for ratio in (8, 16, 16, 16)]), 512,
+        "timm.create_model('resnet18', num_classes=1000, block_args=dict(attn_layer='se'))",
+    ),
+    'timm, se without biases': (
+        'timm', dict(type='AttentionResNet', depth=18, attention=dict(type=SE)), 512,
+        "timm.create_model('resnet18', num_classes=1000, block_args=dict(attn_layer=lambda c, **k: "
+        'timm.layers.SEModule(c, rd_channels={64: 4, 128: 8, 256: 16, 512: 32}[c], bias=False, **k)))',
+    ),
+    'timm, plain': (
+        'timm', dict(type='AttentionResNet', depth=18, in_channels=3), 512, "timm.create_model('resnet18', num_classes=1000)",
+    ),
+    'timm, plain without classifier': (
+        'timm', dict(type='AttentionResNet', depth=18), None, "timm.create_model('resnet18', num_classes=0)",
+    ),
+    'torchvision resnet18': (
+        'torchvision', dict(type='AttentionResNet', depth=18), 512, 'torchvision.models.resnet18(num_classes=1000)',
+    ),
+    'torchvision mobilenet_v2': (
+        'torchvision', dict(type='AttentionMobileNetV2'), 1280,
+        'torchvision.models.mobilenet_v2(width_mult=1.0, num_classes=1000)',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_equals_the_target(name):
+    target, backbone, channels, line = NETWORKS[name]
+    model = randomized(Classifier(backbone, channels))
+    result = convert_state(model.state_dict(), to=target)
+    assert (result.source, result.target, result.code) == ('mmpretrain', target, line)
+    theirs = eval(line)
+    theirs.load_state_dict(result.keys.tensors, strict=True)
+    assert difference(model if channels else Last(model, pooled=True), theirs) < 1e-10
+
+
+def test_grey_images():
+    state = on_meta(lambda: timm.create_model('resnet18', in_chans=1))
+    assert convert_state(state, to='timm').code == "timm.create_model('resnet18', in_chans=1, num_classes=1000)"
+
+
+def test_bare_backbone():
+    result = convert_state(on_meta(AuthorsResNet, (2, 2, 2, 2), 1, (3, 5, 7, 7)), to='backbone')
+    assert result.keys.dropped == dict.fromkeys(('fc.weight', 'fc.bias'), 'a backbone has no classifier')
+    assert result.code == "backbone=dict(type='eca_mm.ECAResNet', depth=18, kernel_size=(3, 5, 7, 7))"
+
+
+def test_every_target_has_its_name():
+    assert set(TARGETS) == {target for family in FAMILIES for target in family.targets}
