@@ -166,7 +166,7 @@ class TestBadInput:
         ('arguments', 'sentence'),
         [
             (['--batch', '0'], 'batch must be at least 1, got 0'),
-            (['--format', 'tflite'], "invalid choice: 'tflite'"),
+            (['--format', 'tflite'], "unknown format 'tflite': choose from onnx"),
             (['--release', '--dynamic', '--batch', '7', '--part', 'dense'], 'leave out --part, --batch, --dynamic'),
             (
                 ['--release', '--size', '64', '64', '--tolerance', '0.1', '--rounds', '0'],
