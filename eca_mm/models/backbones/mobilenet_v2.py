@@ -16,7 +16,7 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
     The layer is registered in ``conv``, hence the keys of checkpoints: ``layer3.1.conv.eca.conv.weight``.
     """
 
-    conv: nn.Sequential
+    conv: Any  # nn.Sequential of mmcv's ConvModules
     use_res_connect: bool
 
     def __init__(self, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
@@ -55,20 +55,23 @@ class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
     """
 
     arch_settings: list[list[int]]
+    in_channels: int
 
     def __init__(self, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
         super().__init__(attention, len(self.arch_settings), **kwargs)
 
     def make_layer(self, out_channels: int, num_blocks: int, stride: int, expand_ratio: int) -> nn.Sequential:
         """One stage, as mmpretrain builds it, of our blocks."""
-        options = dict(norm_cfg=self.norm_cfg, conv_cfg=self.conv_cfg, act_cfg=self.act_cfg, with_cp=self.with_cp)
-        options['attention'] = next(self.stage_attention)
-        blocks = []
-        for i in range(num_blocks):
-            step = stride if i == 0 else 1
-            blocks.append(AttentionInvertedResidual(self.in_channels, out_channels, step, expand_ratio, **options))
+        options = dict(conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg, with_cp=self.with_cp)
+        attention = next(self.stage_attention)
+        layers = []
+        for step in (stride, *[1] * (num_blocks - 1)):
+            block = AttentionInvertedResidual(
+                self.in_channels, out_channels, step, expand_ratio, attention=attention, **options
+            )
+            layers.append(block)
             self.in_channels = out_channels
-        return nn.Sequential(*blocks)
+        return nn.Sequential(*layers)
 
 
 @MODELS.register_module()
