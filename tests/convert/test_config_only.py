@@ -32,7 +32,9 @@ def convert_with(state, backbone, **kwargs):
 
 
 def test_lasts_for_any_number_of_conversions(tmp_path):
-    meta = dict(cfg="model = dict(backbone=dict(type='ResNet', strides=[1, 2, 1, 1], dilations=(1, 1, 2, 4), norm_cfg=cfg))")
+    meta = dict(
+        cfg="model = dict(backbone=dict(type='ResNet', strides=[1, 2, 1, 1], dilations=(1, 1, 2, 4), norm_cfg=cfg))"
+    )
     torch.save(dict(state_dict=Detector(depth=18).state_dict(), meta=meta), tmp_path / '0.pth')
     options = 'strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)'
     for source, target in (('0.pth', '1.pth'), ('1.pth', '2.safetensors'), ('2.safetensors', '3.pth')):
@@ -94,7 +96,9 @@ def test_dilated_mobilenets():
 def test_attention_without_weights(plain, told, line):
     told = f"depth=18, style='caffe', {told}"  # a style that depth 18 does not notice
     assert convert_with(plain[18], told).code == f"backbone=dict(type='eca_mm.AttentionResNet', depth=18, {line})"
-    with pytest.raises(ValueError, match='timm has ECA or SE in all stages of a ResNet, and this one has eca_mm.SEVar1'):
+    with pytest.raises(
+        ValueError, match='timm has ECA or SE in all stages of a ResNet, and this one has eca_mm.SEVar1'
+    ):
         convert_with(plain[18], told, to='timm')
 
 

@@ -57,7 +57,7 @@ WRONG = {
         'block layer4.0 is missing, although there is a layer4.2',
     ),
     'blocks': (
-        lambda: {k: v for k, v in changed().items() if 'layer3.1' not in k}, {}, 'stages of 2, 2, 1, 2 blocks with 2 convolutions',
+        lambda: {k: v for k, v in changed().items() if 'layer3.1' not in k}, {}, 'stages of 2, 2, 1, 2 blocks with 2 conv',
     ),
     'missing': (lambda: changed(layer1__0__bn2__bias=lambda _: None), {}, '1 missing: backbone.layer1.0.bn2.bias'),
     'missing attention': (
@@ -66,7 +66,7 @@ WRONG = {
     ),
     'missing bias of the classifier': (lambda: changed(fc__bias=lambda _: None), {}, '1 missing: head.fc.bias'),
     'extra': (
-        lambda: changed(layer1__0__conv9__weight=lambda _: torch.ones(1)), {}, '1 without a place: backbone.layer1.0.conv9.weight',
+        lambda: changed(layer1__0__conv9__weight=lambda _: torch.ones(1)), {}, '1 without a place: backbone.layer1.0.conv9',
     ),
     'shape': (
         lambda: changed(layer1__0__conv1__weight=lambda w: w[1:]), {},

@@ -9,8 +9,17 @@ from eca_mm.checkpoints.keys import LAYOUTS, find_layout
 from eca_mm.convert import SOURCES, convert_checkpoint
 from eca_mm.models import AttentionResNet, ECAMobileNetV2
 from tests.convert.networks import (
-    Classifier, Detector, Last, convert_state, difference, eca_plugins, on_meta, our_file, ours, randomized,
-)  # fmt: skip
+    Classifier,
+    Detector,
+    Last,
+    convert_state,
+    difference,
+    eca_plugins,
+    on_meta,
+    our_file,
+    ours,
+    randomized,
+)
 from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet, as_the_authors_save
 
 

@@ -1,8 +1,7 @@
 """Our weights for other libraries: their network equals ours to 1e-10 in float64."""
 
 import pytest
-import timm  # noqa: F401  (in the lines that are printed)
-import torch
+import timm
 import torchvision  # noqa: F401
 
 from eca_mm.convert import TARGETS

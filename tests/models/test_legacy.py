@@ -1,16 +1,12 @@
-"""MMDetection 1.x: its numbers, worked out by hand from mmdet's docs/en/compatibility.md, and its checkpoints."""
+"""MMDetection 1.x: its numbers, worked out by hand from mmdet's docs/en/compatibility.md."""
 
-import json
 import math
-import re
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmcv.ops import RoIAlign
-from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 from mmdet.models.task_modules import DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder
 from mmdet.registry import TASK_UTILS
@@ -22,11 +18,9 @@ from pycocotools.cocoeval import COCOeval
 from torch import nn
 
 import eca_mm.models.legacy  # noqa: F401  (registers the coder)
-from eca_mm.convert.mmdet1 import recognises, upgrade
-from eca_mm.engine import load_config
-from tests.support import REPOSITORY
+from eca_mm.checkpoints import kernel_sizes
+from tests.reference.mmdet1 import CONFIGS, build, detector_config
 
-CONFIGS = REPOSITORY / 'configs/legacy'
 # The authors' README, and Tables 4 and 5.
 RELEASED = {
     'faster_rcnn_eca_r50_fpn': (50, 5, 'faster_rcnn_ecanet50_k5_bs8_lr0.01', 'AP 38.0'),
@@ -46,23 +40,10 @@ RELEASED = {
     'retinanet_eca_r50_fpn': (50, (3, 3, 7, 7), '37.3', 'RetinaNet_ecanet50_k3377_bs8_lr0.01'),
     'retinanet_eca_r101_fpn': (101, (3, 3, 5, 7), '39.1', 'RetinaNet_ecanet101_k3357_bs8_lr0.01'),
 }
-R50 = [name for name in RELEASED if 'r50' in name]
-SMALL = {
-    'model.test_cfg.rpn.max_per_img': 20,
-    'model.test_cfg.rcnn.score_thr': 0.0,
-    'model.test_cfg.rcnn.max_per_img': 9,
-}
-
-
-def build(name, **options):
-    """The model of a config; with so small a test that random weights detect something."""
-    small = {'model.test_cfg.score_thr': 0.0, 'model.test_cfg.max_per_img': 9} if 'retina' in name else SMALL
-    cfg = load_config(CONFIGS / f'{name}.py', cfg_options={**small, **options})
-    init_default_scope('mmdet')
-    return MODELS.build(cfg.model).eval()
 
 
 def predict(model):
+    """What a detector with random weights finds in random pixels."""
     torch.manual_seed(0)
     batch = demo_mm_inputs(1, [[3, 96, 128]], num_classes=80)
     with torch.no_grad():
@@ -108,7 +89,7 @@ def test_coder_keeps_boxes_in_the_image_and_classes_apart():
 
 @pytest.mark.parametrize('name', ['faster_rcnn_eca_r50_fpn', 'retinanet_eca_r50_fpn'])
 def test_anchors_are_off_centre_and_in_whole_pixels(name):
-    cfg = load_config(CONFIGS / f'{name}.py').model
+    cfg = detector_config(name).model
     head = cfg.rpn_head if 'rpn_head' in cfg else cfg.bbox_head
     generator = TASK_UTILS.build(head.anchor_generator)
     new = TASK_UTILS.build({**head.anchor_generator, 'type': 'AnchorGenerator', 'center_offset': 0.0})
@@ -139,7 +120,7 @@ def test_roi_align_without_the_half_cell():
 
 
 def test_rois_end_after_their_last_pixel():
-    cfg = load_config(CONFIGS / 'mask_rcnn_eca_r50_fpn.py').model.roi_head
+    cfg = detector_config('mask_rcnn_eca_r50_fpn').model.roi_head
     init_default_scope('mmdet')
     for part, bins in ((cfg.bbox_roi_extractor, 7), (cfg.mask_roi_extractor, 14)):
         extractor = MODELS.build({**part, 'out_channels': 1})
@@ -153,7 +134,7 @@ def test_rois_end_after_their_last_pixel():
 
 def perfect_head(name, monkeypatch):
     """A second stage that keeps its RoI, as class 2, and sees it on its mask's left half only."""
-    head = build(name).roi_head
+    head = build(name, 'roi_head')
     monkeypatch.setattr(
         head,
         '_bbox_forward',
@@ -223,7 +204,7 @@ def test_perfect_boxes_are_perfect_on_coco(coco_root):
 
 
 def test_retinanet_returns_the_annotation():
-    head = build('retinanet_eca_r50_fpn').bbox_head
+    head = build('retinanet_eca_r50_fpn', 'bbox_head')
     results = InstanceData(
         bboxes=torch.tensor([[60.0, 80.0, 98.0, 98.0]]), scores=torch.ones(1), labels=torch.zeros(1, dtype=torch.long)
     )
@@ -233,7 +214,7 @@ def test_retinanet_returns_the_annotation():
 
 def test_nms_counts_both_ends():
     """Two boxes of 2 x 1 pixels that share one: 1 / 3 with both ends counted; without, they have no area."""
-    head = build('retinanet_eca_r50_fpn', **{'model.test_cfg.nms.iou_threshold': 0.3}).bbox_head
+    head = build('retinanet_eca_r50_fpn', 'bbox_head')
     for threshold, left in ((0.3, 1), (0.4, 2)):
         head.test_cfg.nms.iou_threshold = threshold
         results = InstanceData(
@@ -247,14 +228,14 @@ def test_nms_counts_both_ends():
 def test_masks_are_pasted_as_in_1x():
     """Against the loop of 1.x's get_seg_masks, on boxes at odd places and of less than a pixel."""
     torch.manual_seed(0)
-    head = build('mask_rcnn_eca_r50_fpn').roi_head.mask_head
+    head = build('mask_rcnn_eca_r50_fpn', 'roi_head').mask_head
     corners = torch.tensor(
         [[0.0, 0.0, 99.0, 79.0], [3.7, 5.2, 41.9, 30.1], [10.4, 10.4, 10.2, 10.9], [98.9, 78.8, 99, 79]]
     )
     scale = torch.tensor([1.6, 1.6, 1.6, 1.6])
     logits, labels = torch.randn(4, 80, 28, 28), torch.tensor([0, 79, 7, 3])
     meta = dict(ori_shape=(80, 100), scale_factor=(1.6, 1.6))
-    cfg = load_config(CONFIGS / 'mask_rcnn_eca_r50_fpn.py').model.test_cfg.rcnn
+    cfg = detector_config('mask_rcnn_eca_r50_fpn').model.test_cfg.rcnn
     boxes = corners * scale + 1e-3
     masks = head._predict_by_feat_single(logits, boxes, labels, meta, cfg, rescale=True)
     torch.testing.assert_close(boxes, corners + 1e-3 / 1.6)  # scaled in place, as mmdet's does
@@ -265,167 +246,6 @@ def test_masks_are_pasted_as_in_1x():
         resized = cv2.resize(logit[label].sigmoid().numpy(), (w, h), interpolation=cv2.INTER_LINEAR)
         expected[box[1] : box[1] + h, box[0] : box[0] + w] = resized > 0.5
         assert np.array_equal(mask.numpy(), expected)
-
-
-# Checkpoints.
-
-
-def downgrade(state, generator):
-    """A state dict of mmdet 3 as 1.x would have written it, with weights of its own for the background."""
-    old = {}
-    for key, tensor in state.items():
-        key = key.replace('roi_head.', '')
-        if 'fc_cls' in key:
-            tensor = torch.cat((tensor[80:], tensor[:80]))
-        elif 'fc_reg' in key or 'conv_logits' in key:
-            background = torch.randn(4 if 'fc_reg' in key else 1, *tensor.shape[1:], generator=generator)
-            tensor = torch.cat((background, tensor))
-        old[key] = tensor
-    return old
-
-
-@pytest.fixture(scope='module')
-def checkpoints():
-    """Detector -> (its model, its weights in the layout of 1.x)."""
-    generator = torch.Generator().manual_seed(1)
-    made = {}
-    for name in R50:
-        model = build(name)
-        for tensor in model.state_dict().values():
-            if tensor.dim() == 1:  # the initial biases and statistics are all alike
-                tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator))
-        made[name] = model, downgrade(model.state_dict(), generator)
-    return made
-
-
-@pytest.mark.parametrize('name', R50)
-def test_upgrade_gives_the_same_detector(name, checkpoints):
-    model, old = checkpoints[name]
-    assert recognises(old)
-    before = {key: tensor.clone() for key, tensor in old.items()}
-    result = upgrade({f'module.{key}': tensor for key, tensor in old.items()})
-    assert not result.errors and not result.dropped
-    assert all(torch.equal(old[key], before[key]) for key in old)
-    own = model.state_dict()
-    assert list(result.tensors) == list(own)
-    assert all(torch.equal(result.tensors[key], own[key]) for key in own)
-    assert len(result.renamed) == len(own) and result.renamed['module.backbone.conv1.weight'] == 'backbone.conv1.weight'
-    # Nothing keeps a dropped row alive in the file that is written.
-    assert all(t.untyped_storage().nbytes() == t.numel() * t.element_size() for t in result.tensors.values())
-
-    twin = build(name)
-    twin.load_state_dict(result.tensors)
-    ours, theirs = predict(twin), predict(model)
-    assert len(ours) == 9
-    for field in ('bboxes', 'scores', 'labels', *(['masks'] if 'mask' in name else [])):
-        assert torch.equal(ours[field], theirs[field])
-
-
-def test_upgrade_keeps_what_keeps_its_name(checkpoints):
-    _, old = checkpoints['retinanet_eca_r50_fpn']
-    result = upgrade(old)
-    assert result.matched == list(old) and not (result.renamed or result.errors)
-    assert 'backbone.layer1.0.eca.conv.weight' in result.tensors
-
-
-def test_upgrade_renames_the_oldest_retinanets(checkpoints):
-    """Up to 0.5.3, cls_convs.0.weight; mmdet's converter tells of it."""
-    _, new = checkpoints['retinanet_eca_r50_fpn']
-    old = {re.sub(r'((?:cls|reg)_convs\.\d)\.conv', r'\1', key): tensor for key, tensor in new.items()}
-    assert 'bbox_head.cls_convs.0.weight' in old and recognises(old)
-    result = upgrade(old)
-    assert not result.errors and len(result.renamed) == 16
-    assert all(torch.equal(result.tensors[key], new[key]) for key in new)
-
-
-def test_background_goes_first_to_last_and_away():
-    """Rows numbered by 1.x's labels, 0 for the background: weights and biases alike (mmdet's converter forgets these)."""
-    labels = torch.arange(81.0)
-    rows = {'fc_cls': labels, 'fc_reg': labels.repeat_interleave(4)}
-    state = {f'bbox_head.{k}.bias': v for k, v in rows.items()} | {
-        f'bbox_head.{k}.weight': v[:, None].expand(-1, 8) for k, v in rows.items()
-    }
-    state['mask_head.conv_logits.weight'] = labels[:, None, None, None].expand(-1, 8, 1, 1)
-    state |= {'mask_head.conv_logits.bias': labels, 'rpn_head.rpn_cls.bias': torch.zeros(3)}
-    heads = upgrade(state).tensors
-    things = labels[1:]
-    expected = {
-        'bbox_head.fc_cls': torch.cat((things, torch.zeros(1))),
-        'bbox_head.fc_reg': things.repeat_interleave(4),
-        'mask_head.conv_logits': things,
-    }
-    for layer, rows in expected.items():
-        assert torch.equal(heads[f'roi_head.{layer}.bias'], rows)
-        assert torch.equal(heads[f'roi_head.{layer}.weight'].flatten(1)[:, 0], rows)
-
-
-def test_coco_category_ids_survive(coco_root, tmp_path):
-    """1.x: label = place of the id among getCatIds() + 1. Its favourite class must be the same category in our file."""
-    file = str(coco_root / 'annotations/instances_val2017.json')
-    coco = COCO(file)
-    metric = CocoMetric(ann_file=file, outfile_prefix=str(tmp_path / 'x'), format_only=True)
-    metric.dataset_meta = CocoDataset.METAINFO
-    metric.cat_ids = metric._coco_api.get_cat_ids(cat_names=metric.dataset_meta['classes'])
-    by_hand = {'person': 1, 'stop sign': 13, 'backpack': 27, 'bottle': 44, 'toothbrush': 90}
-    seen = {}
-    for place, category in enumerate(coco.getCatIds()):
-        bias = torch.zeros(81)
-        bias[place + 1] = 1  # 1.x's label of the category
-        state = {'rpn_head.rpn_cls.bias': torch.zeros(3), 'bbox_head.fc_cls.bias': bias}
-        label = int(upgrade(state).tensors['roi_head.bbox_head.fc_cls.bias'].argmax())
-        detection = dict(img_id=1, bboxes=np.ones((1, 4)), scores=np.ones(1), labels=np.array([label]))
-        (written,) = json.loads(Path(metric.results2json([detection], str(tmp_path / 'x'))['bbox']).read_text())
-        assert written['category_id'] == category
-        seen[metric.dataset_meta['classes'][label]] = category
-        assert coco.cats[category]['name'] == metric.dataset_meta['classes'][label]
-    assert len(seen) == 80 and by_hand.items() <= seen.items()
-
-
-def test_recognises_1x_alone(checkpoints):
-    for name, (model, old) in checkpoints.items():
-        assert recognises(old.keys()) and recognises([f'module.{key}' for key in old])
-        if 'retina' not in name:  # whose names have not changed
-            assert not recognises(model.state_dict())
-        backbone = model.backbone.state_dict()
-        assert not recognises(backbone) and not recognises([f'backbone.{key}' for key in backbone])
-    rpn = [key for key in checkpoints['faster_rcnn_eca_r50_fpn'][1] if not key.startswith('bbox_head.')]
-    assert not recognises(rpn)
-    classifier = ['conv1.weight', 'layer1.0.eca.conv.weight', 'fc.weight', 'fc.bias']
-    assert not recognises(classifier) and not recognises([f'module.{key}' for key in classifier])
-    assert not recognises(['backbone.conv1.weight', 'bbox_head.fcos_cls.weight']) and not recognises([])
-
-
-def broken(old, change):
-    """The sentences about a checkpoint of 1.x after a change."""
-    state = dict(old)
-    change(state)
-    return upgrade(state).errors
-
-
-def test_errors_are_sentences(checkpoints):
-    old = checkpoints['mask_rcnn_eca_r50_fpn'][1]
-    reg, cls, conv = 'bbox_head.fc_reg.bias', 'bbox_head.fc_cls.bias', 'mask_head.conv_logits.weight'
-    assert broken(old, lambda s: s.update({reg: s[reg][4:]})) == [
-        f'{reg} is (320,), and {cls}, (81,), asks for 324 rows'
-    ]
-    assert broken(old, lambda s: s.update({conv: s[conv][1:]})) == [
-        f'{conv} is (80, 256, 1, 1), and bbox_head.fc_cls.weight, (81, 1024), asks for 81 rows'
-    ]
-    softmax = broken(old, lambda s: s.update({'rpn_head.rpn_cls.bias': torch.zeros(6)}))
-    assert softmax == ['rpn_head.rpn_reg.bias is (12,), and rpn_head.rpn_cls.bias, (6,), asks for 24 rows']
-    assert broken(old, lambda s: [s.pop(k) for k in old if k.startswith('mask_head.upsample')]) == [
-        'mask_head.upsample.bias is missing',
-        'mask_head.upsample.weight is missing',
-    ]
-    assert len(broken(old, lambda s: [s.pop(k) for k in old if k.startswith('bbox_head.')])) == 8
-    assert broken(old, lambda s: s.update({'semantic_head.lateral_convs.0.conv.weight': torch.zeros(1)})) == [
-        'semantic_head.lateral_convs.0.conv.weight has no place in Faster R-CNN, Mask R-CNN or RetinaNet'
-    ]
-    assert broken(old, lambda s: [s.pop(k) for k in old if k.startswith('backbone.')]) == [
-        'the detector has no backbone: there is no key that begins with backbone.'
-    ]
-    with pytest.raises(ValueError, match=f'module.{cls} and another key both become roi_head.{cls}'):
-        broken(old, lambda s: s.update({f'module.{cls}': s[cls]}))
 
 
 # Configs.
@@ -439,7 +259,7 @@ def test_config_is_what_its_header_says(name):
     assert f'ResNet-{depth}' in first and all(claim in first for claim in claims) and not blank
     assert command == f'tools/test.py configs/legacy/{name}.py CONVERTED.pth'
 
-    cfg = load_config(CONFIGS / f'{name}.py')
+    cfg = detector_config(name)
     assert cfg.get('backbone_weights') is None and cfg.model.backbone.init_cfg is None
     assert cfg.val_evaluator.ann_file.endswith('instances_val2017.json')
     (resize,) = (t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'Resize')
@@ -450,8 +270,7 @@ def test_config_is_what_its_header_says(name):
 
     model = build(name)
     assert (model.backbone.depth, model.backbone.style) == (depth, 'pytorch')
-    last = tuple(getattr(model.backbone, f'layer{i}')[-1].eca.conv.kernel_size[0] for i in range(1, 5))
-    assert last == (kernels if isinstance(kernels, tuple) else (kernels,) * 4)
+    assert kernel_sizes(model.backbone.state_dict()) == (kernels if isinstance(kernels, tuple) else (kernels,) * 4)
     dense = model.bbox_head if 'retina' in name else model.rpn_head
     assert (
         type(dense.prior_generator).__name__ == 'LegacyAnchorGenerator' and dense.prior_generator.center_offset == 0.5
@@ -472,7 +291,15 @@ def test_config_is_what_its_header_says(name):
         assert all(not layer.aligned and layer.sampling_ratio == 2 for layer in layers)
     assert (test.score_thr, test.nms.iou_threshold, test.max_per_img) == (0.05, 0.5, 100)
 
-    found = predict(model)
+
+@pytest.mark.parametrize('name', [name for name in RELEASED if 'r50' in name])
+def test_detects(name):
+    # A test so small that random weights detect something.
+    small = {'score_thr': 0.0, 'max_per_img': 9}
+    small = (
+        small if 'retina' in name else {'rpn.max_per_img': 20} | {f'rcnn.{key}': value for key, value in small.items()}
+    )
+    found = predict(build(name, **{f'model.test_cfg.{key}': value for key, value in small.items()}))
     assert len(found) == 9 and ('masks' in found) == ('mask' in name)
     boxes = found.bboxes
     assert boxes.min() >= 0 and boxes[:, 2].max() <= 128 and boxes[:, 3].max() <= 96
