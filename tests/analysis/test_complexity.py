@@ -1,0 +1,47 @@
+"""The counts of parameters and operations, by hand and against mmcv's own."""
+
+import pytest
+import torch
+from mmcv.cnn import get_model_complexity_info
+from torch import nn
+
+from eca_mm.analysis.complexity import MMCV, THOP, count_modules, count_operators, parameters
+from eca_mm.models import AttentionResNet, ECALayer, ECAResNet
+
+
+def test_by_hand():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), ECALayer(8, 3))
+    image = torch.empty(2, 3, 10, 10, device='meta')
+    model.to('meta')
+    macs, elements, eca = 2 * 8 * 25 * 27, 2 * 8 * 25, 2 * 8 * 3
+    thop = count_modules(model, lambda: model(image), THOP)
+    assert thop.total == macs + 4 * elements + elements + elements + eca
+    mmcv = count_modules(model, lambda: model(image), MMCV)
+    assert mmcv.total == macs + elements + 2 * elements + elements + elements + eca
+    honest = count_operators(lambda: model.eval()(image))
+    assert honest.total == macs + eca
+    assert set(honest.uncounted) == {'native_batch_norm', 'relu', 'mean', 'sigmoid', 'mul'}
+    assert parameters(model) == 3 * 8 * 9 + 8 + 16 + 3
+
+
+def test_shared_modules():
+    relu, x = nn.ReLU(), torch.empty(1, 4, device='meta')
+    model = nn.Sequential(nn.Linear(4, 8, device='meta'), relu, nn.Linear(8, 2, device='meta'), relu, nn.Tanh())
+    assert count_modules(model, lambda: model(x), THOP).by_kind['ReLU'] == 2
+    count = count_modules(model, lambda: model(x), MMCV)
+    assert count.by_kind == {'ReLU': 10, 'Linear': 48} and count.uncounted == {'Tanh': 1}
+
+
+def test_mmcv_s_own_counter_agrees():
+    model = AttentionResNet(50)
+    theirs, _ = get_model_complexity_info(model, (3, 64, 96), print_per_layer_stat=False, as_strings=False)
+    image = torch.empty(1, 3, 64, 96, device='meta')
+    model.to('meta')
+    assert count_modules(model, lambda: model(image), MMCV).total == theirs
+
+
+def test_hooks_are_removed():
+    model = ECAResNet(18)
+    with pytest.raises(ZeroDivisionError):
+        count_modules(model, lambda: 1 / 0, THOP)
+    assert not any(m._forward_hooks for m in model.modules())

@@ -1,0 +1,35 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from filelock import FileLock
+
+from eca_mm.paper import TABLES, Cell
+from tests.support import REPOSITORY
+
+
+@pytest.fixture(scope='session')
+def reproduced(tmp_path_factory, worker_id):
+    """``tools/reproduce.py all``, once for all processes of the session: its screen, its folder, and its cells."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == 'master' else base.parent) / 'reproduced'
+    with FileLock(f'{folder}.lock'):
+        if not folder.exists():
+            folder.mkdir()
+            command = ['reproduce.py', 'all', '--json', folder / 'all.json', '--report', folder / 'report', '--check']
+            with open(folder / 'screen.txt', 'w') as screen:
+                run = [sys.executable, REPOSITORY / 'tools' / command[0], *command[1:]]
+                subprocess.run(run, stdout=screen, stderr=subprocess.STDOUT, check=False, timeout=1800)
+    screen = (folder / 'screen.txt').read_text()
+    assert (folder / 'all.json').is_file(), screen[-4000:]
+    records = json.loads((folder / 'all.json').read_text())
+    cells = [Cell(**{**record, 'table': TABLES[record['table']]}) for record in records]
+    return SimpleNamespace(folder=folder, screen=screen, records=records, cells=cells)
+
+
+@pytest.fixture
+def cells(reproduced):
+    """All numbers, with those that need neither data nor time."""
+    return list(reproduced.cells)
