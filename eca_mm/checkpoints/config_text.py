@@ -31,20 +31,13 @@ def backbone_config(text: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            for backbone in _backbones(statement.targets[0].id, statement.value):
-                result |= _literal(backbone)
+            entries = [(statement.targets[0].id, statement.value)]
+            if entries[0][0] == 'model':  # which may be nested
+                entries += [entry for node in ast.walk(statement.value) for entry in _entries(node).items()]
+            for name, value in entries:
+                if name == 'backbone' and _entries(value):
+                    result |= _literal(value)
     return result
-
-
-def _backbones(name: str, value: ast.expr) -> list[ast.expr]:
-    """The dictionaries that are called backbone: the assigned one, or any in a model, which may be nested."""
-    if name == 'backbone':
-        return [value] if _entries(value) else []
-    if name != 'model':
-        return []
-    return [
-        item for node in ast.walk(value) for key, item in _entries(node).items() if key == 'backbone' and _entries(item)
-    ]
 
 
 def _entries(node: ast.AST) -> dict[str, ast.expr]:

@@ -104,17 +104,13 @@ def write_weights(tensors: Mapping[str, Tensor], meta: dict[str, Any], path: Pat
     state = {key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     if path.suffix == '.safetensors':
         header = {'format': 'pt', **{key: json.dumps(value) for key, value in meta.items()}}
-        data = _safetensors(path).save(state, header)
+        try:
+            import safetensors.torch
+        except ImportError as error:
+            raise UserError(f'{path} needs the package safetensors: pip install safetensors') from error
+        data = safetensors.torch.save(state, header)
     else:
         buffer = io.BytesIO()
         torch.save(state if bare else dict(state_dict=state, meta=meta), buffer)
         data = buffer.getvalue()
     write_atomically(path, data)
-
-
-def _safetensors(path: Path) -> Any:
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise UserError(f'{path} needs the package safetensors: pip install safetensors') from error
-    return safetensors.torch

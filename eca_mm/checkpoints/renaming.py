@@ -54,15 +54,13 @@ class Renaming:
 
     def __str__(self) -> str:
         """The report: how many keys, and which; those that differ in their numbers and last parts are one line."""
-        renamed = [(_fold(old), _fold(new) + self._change(old)) for old, new in self.renamed.items()]
+        changes = {old: f'  ({change})' for old, change in self.changes.items()}
+        renamed = [(_fold(old), _fold(new) + changes.get(old, '')) for old, new in self.renamed.items()]
         dropped = [(_fold(old), reason) for old, reason in self.dropped.items()]
         lines = [f'{len(self.matched)} matched, {len(renamed)} renamed, {len(dropped)} dropped']
         lines += [f'  renamed {count:>4}  {old} -> {new}' for (old, new), count in Counter(renamed).items()]
         lines += [f'  dropped {count:>4}  {old}: {reason}' for (old, reason), count in Counter(dropped).items()]
         return '\n'.join(lines)
-
-    def _change(self, old: str) -> str:
-        return f'  ({self.changes[old]})' if old in self.changes else ''
 
 
 def _fold(key: str) -> str:

@@ -19,7 +19,7 @@ def stage_attention(stage: str, blocks: Sequence[Mapping[str, Tensor]]) -> Atten
         blocks: The weights of each of its blocks, by their names in it, such as ``eca.conv.weight``.
 
     Raises:
-        UserError: If the blocks differ in their attention, or an SE layer has a width that divides its channels not.
+        UserError: If the blocks differ in their attention, or the width of an SE layer does not divide its channels.
     """
     first, *others = map(_block_attention, blocks)
     for other in others:

@@ -135,8 +135,6 @@ CLS, REG, CONV = 'bbox_head.fc_cls.bias', 'bbox_head.fc_reg.bias', 'mask_head.co
     (lambda s: s | {'rpn_head.rpn_cls.bias': torch.zeros(6)},
      'rpn_head.rpn_reg.bias is (12,), and rpn_head.rpn_cls.bias, (6,), asks for 24 rows'),
     (without('mask_head.upsample'), 'mask_head.upsample.bias is missing; mask_head.upsample.weight is missing'),
-    (without('bbox_head.fc_'), 'bbox_head.fc_cls.bias is missing; bbox_head.fc_cls.weight is missing; '
-                               'bbox_head.fc_reg.bias is missing; bbox_head.fc_reg.weight is missing'),
     (without('bbox_head.'), '; '.join(f'bbox_head.{key} is missing' for key in (
         'fc_cls.bias', 'fc_cls.weight', 'fc_reg.bias', 'fc_reg.weight')) + '; ...'),
     (lambda s: s | {'semantic_head.conv.weight': torch.zeros(1)},
