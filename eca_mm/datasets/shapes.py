@@ -49,8 +49,7 @@ class ShapesDataset(CocoDataset):
         kwargs: Arguments of ``mmdet.CocoDataset``.
 
     Raises:
-        ValueError: For another split.
-        ValueError, OSError: As :func:`draw_shapes`.
+        UserError: For another split, and as :func:`draw_shapes`.
     """
 
     METAINFO = dict(classes=CLASSES, palette=[(220, 20, 60), (0, 90, 200), (0, 150, 60), (240, 150, 0)])
@@ -70,13 +69,12 @@ class ShapesDataset(CocoDataset):
 def draw_shapes(root: str | Path) -> None:
     """Draws both splits into ``root``, a new or empty folder or a link to one, unless they are there.
 
-    Several processes may call this at once, and any may be killed: each draws into a folder of its own inside ``root``,
-    then moves the parts into place, VERSION last, and leaves those that another has put there, which are the same. Who
-    is ready removes the folders of the others.
+    Several processes may call this at once, and any may be killed: each draws into a folder of its own inside ``root``, then
+    moves the parts into place, VERSION last. Parts that another process has put there are the same and stay. The first one
+    to finish removes the folders of the others.
 
     Raises:
-        ValueError: If ``root`` holds something else, or a shapes dataset of another version.
-        OSError: If ``root`` cannot be written, with the reason.
+        UserError: If ``root`` holds something else or a shapes dataset of another version, or cannot be written.
     """
     root = Path(root)
     if _is_whole(root):
@@ -144,7 +142,7 @@ def draw_image(rng: np.random.Generator) -> tuple[Mask, list[dict[str, Any]]]:
     clouds = cv2.resize(rng.normal(0, 25, (8, 8, 3)), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_CUBIC)
     pixels = np.clip(background + clouds, 0, 255).astype(np.uint8)
 
-    shapes: list[tuple[int, Any, Mask]] = []  # class index, polygon, mask of the whole shape
+    shapes: list[tuple[int, Any, Mask]] = []  # class index, polygon (n, 2), mask of the whole shape
     sizes = rng.choice(len(SIZES), rng.integers(3, 8), p=SIZE_ODDS)
     for size in sorted(sizes, reverse=True):  # small ones last, lest they be hidden
         index = int(rng.integers(len(CLASSES)))
@@ -175,16 +173,12 @@ def _colour(rng: np.random.Generator, background: Any) -> Any:
             return colour
 
 
-def _visible(shapes: list[tuple[int, Any, Mask]], i: int) -> Mask:
-    visible = shapes[i][2].copy()
+def _annotation(shapes: list[tuple[int, Any, Mask]], i: int) -> dict[str, Any]:
+    """Shape i in COCO's format, as far as later shapes leave it visible."""
+    index, polygon, whole = shapes[i]
+    visible = whole.copy()
     for _, _, later in shapes[i + 1 :]:
         visible[later > 0] = 0
-    return visible
-
-
-def _annotation(shapes: list[tuple[int, Any, Mask]], i: int) -> dict[str, Any]:
-    index, polygon, whole = shapes[i]
-    visible = _visible(shapes, i)
     run_lengths = coco_mask.encode(np.asfortranarray(visible))
     segmentation: Any = [polygon.ravel().tolist()]
     if (visible != whole).any():

@@ -1,5 +1,6 @@
 """The files that a config needs, looked for before any model is built."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ ADVICE = {
         '--data-root or the environment variable IMAGENET_ROOT.'
     ),
 }
+
+# What mmdet reads of every entry of a COCO file.
+ENTRIES = {'images': ('id', 'file_name', 'height', 'width'), 'annotations': ('image_id', 'category_id', 'bbox', 'area')}
 
 FROM_SCRATCH = '--cfg-options backbone_weights=None model.backbone.norm_eval=False model.backbone.frozen_stages=-1'
 
@@ -68,6 +72,23 @@ def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
     if image and '://' not in image and not Path(image).is_file():
         advice = _advice(next(_leaves(loader)))
         raise MissingFileError(f'data not found: {image}, the first image, does not exist. {advice}')
+
+
+def check_annotations(loader: dict[str, Any]) -> None:
+    """Makes sure that the entries of a dataloader's COCO files have what mmdet reads of them.
+
+    Raises:
+        UserError: With the file and what the first incomplete entry lacks.
+    """
+    for dataset in _leaves(loader):
+        if _kind(dataset) == 'CocoDataset':
+            file = _root(dataset) / dataset['ann_file']
+            content = json.loads(file.read_text())
+            for part, keys in ENTRIES.items():
+                for entry in content.get(part, []):
+                    missing = [key for key in keys if key not in entry]
+                    if missing:
+                        raise UserError(f'{file}: an entry of {part} has no {", ".join(missing)}')
 
 
 def annotation_files(loader: dict[str, Any] | None) -> list[Path]:

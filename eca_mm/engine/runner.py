@@ -18,7 +18,7 @@ from mmengine.utils import ManagerMixin
 from eca_mm.checkpoints import check_fit, use_safe_loading, weights_of
 from eca_mm.engine.batch import Batch
 from eca_mm.engine.building import ConfigError, building
-from eca_mm.engine.files import annotation_files, check_first_image
+from eca_mm.engine.files import annotation_files, check_annotations, check_first_image
 from eca_mm.errors import UserError
 
 # What mmengine's Runner takes out of a config.
@@ -139,6 +139,9 @@ class StrictRunner(Runner):
         try:
             with building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]):
                 loop = getattr(self, f'{kind}_loop')  # this property builds
+        except KeyError:
+            check_annotations(loader)
+            raise
         except ConfigError as error:
             if 'need at least one array to concatenate' in str(error):  # mmengine joins the annotations of no image
                 raise UserError(

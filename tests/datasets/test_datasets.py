@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from eca_mm.datasets import StepSampler, shapes
 from eca_mm.datasets.shapes import CLASSES, NUM_IMAGES, PARTS, draw_image, draw_shapes
+from eca_mm.errors import UserError
 
 
 @pytest.fixture(scope='module', params=NUM_IMAGES)
@@ -67,7 +68,12 @@ def test_splits_differ_and_drawing_is_deterministic(shapes_root, tmp_path):
     assert len(digests[0]) == 800 and not digests[0] & digests[1]
 
 
-def test_processes_may_draw_at_once(tmp_path):
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=2, val=1))
+
+
+def test_processes_may_draw_at_once(tmp_path, few):
     context = multiprocessing.get_context('fork')
     workers = [context.Process(target=draw_shapes, args=(tmp_path / 'shapes',)) for _ in range(4)]
     [w.start() for w in workers]
@@ -75,12 +81,7 @@ def test_processes_may_draw_at_once(tmp_path):
     assert [w.exitcode for w in workers] == [0] * 4
     assert [f.name for f in tmp_path.iterdir()] == ['shapes']
     assert {f.name for f in (tmp_path / 'shapes').iterdir()} == set(PARTS)  # nothing temporary is left
-    assert len(list((tmp_path / 'shapes/train').iterdir())) == 800
-
-
-@pytest.fixture
-def few(monkeypatch):
-    monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=2, val=1))
+    assert len(list((tmp_path / 'shapes/train').iterdir())) == 2
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def few(monkeypatch):
 def test_a_foreign_folder_is_left_alone(found, tmp_path, few):
     for name in found:
         (tmp_path / name).write_text('0')
-    with pytest.raises(ValueError, match='not a shapes dataset of version 1'):
+    with pytest.raises(UserError, match='not a shapes dataset of version 1'):
         draw_shapes(tmp_path)
     assert sorted(f.name for f in tmp_path.iterdir()) == sorted(found)
 
@@ -130,13 +131,13 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / 'file').touch()
     (tmp_path / 'nowhere').symlink_to('missing/there')
     for place in ('file', 'file/shapes', 'nowhere'):
-        with pytest.raises(OSError, match=rf'shapes dataset cannot be drawn .*{place}.*SHAPES_ROOT') as error:
+        with pytest.raises(UserError, match=rf'shapes dataset cannot be drawn .*{place}.*SHAPES_ROOT') as error:
             draw_shapes(tmp_path / place)
         assert '\n' not in str(error.value)
 
 
 def test_a_wrong_split_is_refused_before_drawing(tmp_path):
-    with pytest.raises(ValueError, match="split must be one of .*'test'"):
+    with pytest.raises(UserError, match="split must be one of .*'test'"):
         DATASETS.build(dict(type='eca_mm.ShapesDataset', split='test', data_root=str(tmp_path / 'shapes')))
     assert not (tmp_path / 'shapes').exists()
 
@@ -146,8 +147,8 @@ def test_registered_for_mmdet(shapes_root):
     assert len(dataset) == 100 and dataset.metainfo['classes'] == CLASSES
 
 
-@pytest.mark.parametrize('images', [1, 79, 80, 81])
-@pytest.mark.parametrize('processes', [1, 2, 4])
+@pytest.mark.parametrize('images', [1, 80, 81])
+@pytest.mark.parametrize('processes', [1, 4])
 def test_step_sampler_fills_whole_steps(images, processes, monkeypatch):
     seen = []
     for rank in range(processes):

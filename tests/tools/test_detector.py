@@ -1,0 +1,127 @@
+"""The embedded default from end to end: train, test, predict, Ctrl-C and resume."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tests.support import FASTER, MASK, REPOSITORY, as_arguments, short, succeeded
+
+
+def test_train_test_predict(in_process, run_tool, shapes_root, tmp_path):
+    """Boxes and masks: what is validated in training is what is tested, written and scored by pycocotools."""
+    work, ten = tmp_path / 'work', {'test_dataloader.dataset.indices': 10}
+    options = short(val_dataloader__dataset__indices=10, train_cfg__val_interval=2, train_dataloader__batch_size=4)
+    screen = in_process('train', MASK, '--work-dir', work, *as_arguments(options))
+    assert '1 process x 4 images x 2 accumulated = 8 images per optimiser step' in screen
+    assert re.search(r'Epoch\(train\).* eta: ', screen)
+    summary = screen[screen.index('\nTrained ') :]
+    trained = {kind: float(re.search(rf'coco/{kind}_mAP_50 +(\S+)', summary)[1]) for kind in ('bbox', 'segm')}
+    for folder in ('vis', 'preds'):
+        assert len(list((work / 'pictures' / folder).iterdir())) == 8
+    prediction = json.loads((work / 'pictures/preds/000001.json').read_text())
+    assert len(prediction['masks']) == len(prediction['bboxes'])
+    assert list(work.rglob('events.out.tfevents*'))
+
+    checkpoint = work / 'epoch_2.pth'
+    screen = succeeded(
+        run_tool('test', MASK, checkpoint, '--work-dir', work, '--out', tmp_path / 'out/p', *as_arguments(ten))
+    )
+    metrics = json.loads((work / 'metrics.json').read_text())
+    assert metrics['images'] == 10 and metrics['checkpoint'] == str(checkpoint) and metrics['epoch'] == 2
+    truth = COCO(shapes_root / 'annotations/instances_val.json')
+    for kind, value in trained.items():
+        assert metrics['metrics'][f'coco/{kind}_mAP_50'] == pytest.approx(value, abs=1e-4)
+        assert f'coco/{kind}_mAP_50         {value:.4f}' in screen
+        evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / f'out/p.{kind}.json')), kind)
+        evaluation.params.imgIds = sorted(truth.imgs)[:10]
+        evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
+        assert evaluation.stats[1] == pytest.approx(value, abs=1e-3)
+
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for name in ('000001.png', '000002.png'):
+        (folder / name).write_bytes((shapes_root / 'val' / name).read_bytes())
+    (folder / 'broken.jpg').write_text('not an image')
+    process = run_tool('predict', MASK, checkpoint, folder, '--out-dir', tmp_path / 'out', '--device', 'cpu')
+    assert '2 images' in succeeded(process) and 'broken.jpg' in process.stderr
+    assert sorted(f.name for f in (tmp_path / 'out/vis').iterdir()) == ['000001.png', '000002.png']
+    prediction = json.loads((tmp_path / 'out/preds/000001.json').read_text())
+    assert set(prediction) == {'labels', 'scores', 'bboxes', 'masks'}
+
+
+def test_ctrl_c_and_then_resume(in_process, tmp_path, shapes_root):
+    """In the second epoch: a sentence says what to do, and doing it finishes the run."""
+    options = short(3, pictures=None, default_hooks__logger__interval=1, train_cfg__val_interval=3)
+    options['train_dataloader.dataset.indices'] = 40
+    run = ['--work-dir', tmp_path / 'work', *as_arguments(options)]
+    with (
+        open(tmp_path / 'errors', 'w+') as errors,
+        subprocess.Popen(
+            [sys.executable, '-u', REPOSITORY / 'tools/train.py', FASTER, *run],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, 'SHAPES_ROOT': str(shapes_root)},
+            start_new_session=True,
+            # A shell that starts the tests in the background has them, and hence this, ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process,
+    ):
+        for line in process.stdout:
+            if 'Epoch(train) [2][2/5]' in line:
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the data loader's workers get it too
+                break
+        process.stdout.read()
+        process.wait(120)
+    errors = (tmp_path / 'errors').read_text()
+    assert process.returncode == 130, errors
+    assert re.search(r'interrupted in epoch 2 of 3.*epoch_1\.pth is the last checkpoint.*--resume', errors)
+    assert 'Traceback' not in errors
+
+    screen = in_process('train', FASTER, '--resume', *run)
+    assert 'resumed epoch: 1, iter: 5' in screen
+    assert 'Epoch(train) [2][1/5]' in screen and 'Epoch(train) [1][' not in screen
+    assert 'coco/bbox_mAP' in screen
+
+
+@pytest.mark.slow
+def test_the_embedded_default_reaches_its_ap(run_tool, tmp_path):
+    """The README's first command: AP50 of 0.70 or more on held-out images, from scratch."""
+    screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path / 'work'))
+    assert float(re.search(r'coco/bbox_mAP_50 +(\S+)', screen[screen.index('\nTrained ') :])[1]) >= 0.70
+
+
+@pytest.mark.slow
+def test_coco(in_process, coco_root, tmp_path):
+    """One of the paper's configs on a real piece of COCO, the training images scaled down."""
+    config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
+    # After one step nothing is scored above mmdet's threshold, and there is no AP of nothing.
+    detections = {'model.test_cfg.rcnn.score_thr': 0.0, 'model.test_cfg.rcnn.max_per_img': 5}
+    options = {
+        'backbone_weights': None,
+        'model.backbone.norm_eval': False,
+        'model.backbone.frozen_stages': -1,
+        'train_dataloader.dataset.indices': 8,
+        'val_dataloader.dataset.indices': 2,
+        'train_cfg.max_epochs': 1,
+        'train_dataloader.dataset.pipeline.2.scale': '(320,200)',
+        'val_dataloader.dataset.pipeline.1.scale': '(320,200)',
+    }
+    work = ['--work-dir', tmp_path, '--data-root', coco_root]
+    screen = in_process('train', config, *work, *as_arguments(options | detections))
+    assert '1 process x 2 images x 4 accumulated = 8 images per optimiser step' in screen
+    assert 'coco/bbox_mAP ' in screen and 'coco/segm_mAP ' in screen
+
+    checkpoint, two = tmp_path / 'epoch_1.pth', {'test_dataloader.dataset.indices': 2}
+    screen = in_process('test', config, checkpoint, *work, '--out', tmp_path / 'p', *as_arguments(two | detections))
+    assert 'coco/segm_mAP ' in screen and (tmp_path / 'p.segm.json').exists()
+    image = next((coco_root / 'val2017').glob('*.jpg'))
+    in_process('predict', config, checkpoint, image, '--out-dir', tmp_path / 'out')
+    assert (tmp_path / 'out/vis' / image.name).exists()
