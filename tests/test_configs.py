@@ -1,21 +1,24 @@
 """Every config of the repository: it builds, learns, and says what the paper says."""
 
+import ast
 import re
 
 import pytest
 import torch
 from mmdet.testing import demo_mm_inputs
-from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 
 from eca_mm.engine import load_config
-from eca_mm.paper import TABLES
+from eca_mm.engine.model import build_model
+from eca_mm.paper import TABLES, Row
+from eca_mm.paper.complexity import build_on_meta
 from tests.support import REPOSITORY
 
 CONFIGS = REPOSITORY / 'configs'
 DETECTORS = sorted(f.stem for f in CONFIGS.glob('*_1x.py'))
 SHAPES = sorted(f.stem for f in CONFIGS.glob('*_shapes.py'))
 CLASSIFIERS = sorted(f'imagenet/{f.stem}' for f in CONFIGS.glob('imagenet/*.py'))
+LEGACY = sorted(f'legacy/{f.stem}' for f in CONFIGS.glob('legacy/[!_]*.py'))
 
 # The authors' weights; without a depth, MobileNetV2's.
 KERNELS = {50: (3, 5, 5, 7), 101: (3, 3, 5, 7), 152: (3, 3, 5, 7), None: (1, 1, 1, 1, 3, 3, 3)}
@@ -23,13 +26,6 @@ KERNELS = {50: (3, 5, 5, 7), 101: (3, 3, 5, 7), 152: (3, 3, 5, 7), None: (1, 1, 
 
 def load(name, **options):
     return load_config(CONFIGS / f'{name}.py', cfg_options=options or None)
-
-
-def build(cfg):
-    from mmengine.registry import MODELS
-
-    init_default_scope(cfg.default_scope)
-    return MODELS.build(cfg.model)
 
 
 def facts(name):
@@ -106,33 +102,46 @@ def test_classifier_follows_the_paper(name):
 
 
 @pytest.mark.parametrize('name', DETECTORS + SHAPES)
-def test_detector_learns(name):
-    cfg = load(name, **{'model.backbone.init_cfg': None})
-    model = build(cfg).train()
+def test_detector_builds(name):
+    model = build_on_meta(Row(name, '', '', {}))
     check_backbone(model.backbone, name)
+    features = model.extract_feat(torch.empty(2, 3, 96, 64, device='meta'))
+    levels = [(24, 16), (12, 8), (6, 4), (3, 2), (2, 1)][: 4 if name in SHAPES else 5]
+    assert [f.shape[2:] for f in features] == levels and len(model.rpn_head(features)[0]) == len(levels)
+    assert model.with_mask == name.startswith('mask')
+
+
+@pytest.mark.parametrize('name', CLASSIFIERS)
+def test_classifier_builds(name):
+    model = build_on_meta(Row(name, '', '', {}))
+    check_backbone(model.backbone, name)
+    assert model(torch.empty(2, 3, 64, 64, device='meta'), mode='tensor').shape == (2, 1000)
+
+
+@pytest.mark.parametrize(
+    'name', ['faster_rcnn_eca_r50_fpn_1x', 'mask_rcnn_se_r50_fpn_1x', 'mask_rcnn_eca_r50_fpn_shapes']
+)
+def test_detector_learns(name):
     torch.manual_seed(0)
+    model = build_model(load(name)).train()
     with_mask = name.startswith('mask')
     batch = demo_mm_inputs(2, [[3, 96, 96], [3, 96, 64]], num_classes=4, with_mask=with_mask)
-    data = model.data_preprocessor(batch, True)
-    losses = model(**data, mode='loss')
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
     assert ('loss_mask' in losses) == with_mask
     total, _ = model.parse_losses(losses)
     total.backward()
     idle = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     # With so few and small boxes no proposal may reach a level of the pyramid; the backbone always learns.
-    assert not [n for n in idle if n.startswith('backbone.')]
-    assert total.isfinite()
-    model.eval()
+    assert total.isfinite() and not [n for n in idle if n.startswith('backbone.')]
     with torch.no_grad():
-        results = model(**model.data_preprocessor(batch, False), mode='predict')
+        results = model.eval()(**model.data_preprocessor(batch, False), mode='predict')
     assert len(results) == 2 and ('masks' in results[0].pred_instances) == with_mask
 
 
-@pytest.mark.parametrize('name', CLASSIFIERS)
+@pytest.mark.parametrize('name', ['resnet50', 'eca_resnet50', 'eca_ns_resnet50', 'se_gc1_resnet50', 'se_mobilenet_v2'])
 def test_classifier_learns(name):
-    model = build(load(name)).train()
-    check_backbone(model.backbone, name)
     torch.manual_seed(0)
+    model = build_model(load(f'imagenet/{name}')).train()
     samples = [DataSample().set_gt_label(i) for i in (3, 999)]
     loss = model(torch.randn(2, 3, 64, 64), samples, mode='loss')['loss']
     loss.backward()
@@ -155,7 +164,7 @@ def test_configs_of_other_libraries_learn(base, backbone, tmp_path):
     (tmp_path / 'theirs.py').write_text(f'_base_ = {base!r}\nmodel = dict(backbone=dict({backbone}))')
     torch.manual_seed(0)
     cfg = load_config(tmp_path / 'theirs.py')
-    model = build(cfg)
+    model = build_model(cfg)
     model.init_weights()
     assert 'layer1.0.eca.conv.weight' in model.backbone.state_dict()
     if cfg.default_scope == 'mmdet':
@@ -180,7 +189,33 @@ def test_checkpoints_are_written_atomically(name):
     assert load(name).default_hooks.checkpoint.backend_args == dict(backend='eca_mm.atomic')
 
 
-@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES)
-def test_header_names_the_command(name):
-    text = (CONFIGS / f'{name}.py').read_text()
-    assert text.startswith('"""') and f'tools/train.py configs/{name}.py' in text
+# What stands behind the name of a table in the header of a config that is a row of it.
+HEADERS = {
+    'table1': 'top-1 {Top-1}, top-5 {Top-5}',
+    'table2': 'top-1 {Top-1}, top-5 {Top-5}, {Param.} parameters, {FLOPs}FLOPs',
+    'table4': 'AP {AP}, {Param.} parameters, {GFLOPs} GFLOPs',
+    'table5': 'mask AP {AP}',
+}
+
+
+@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES + LEGACY)
+def test_header_has_the_command_and_the_papers_numbers(name):
+    header = ast.get_docstring(ast.parse((CONFIGS / f'{name}.py').read_text()))
+    line, command = header.split('\n\n')[:2]
+    tool, checkpoint = ('test', ' CONVERTED.pth') if name in LEGACY else ('train', '')
+    assert command == f'tools/{tool}.py configs/{name}.py{checkpoint}'
+    row = name if name not in LEGACY else f'{name.removeprefix("legacy/")}_1x'
+    cited = dict(re.findall(r'(Table \d): (.+?)(?=; |\.$)', line))
+    for label, text in cited.items():
+        table = TABLES[label.replace(' ', '').lower()]
+        wanted = HEADERS[table.name] if name not in LEGACY else HEADERS[table.name].split(',')[0]
+        numbers = {
+            column: re.sub(r'G$|M$', r' \g<0>', n) if column == 'FLOPs' else n
+            for column, n in table.row(row).printed.items()
+        }
+        for column, number in numbers.items():
+            wanted = wanted.replace(f'{{{column}}}', number)
+        assert text == wanted
+    tables = {table.label for table in TABLES.values() if row in (r.config for r in table.rows)}
+    assert bool(tables) == bool(cited or 'Figure 4' in line) and set(cited) <= tables
+    assert name not in DETECTORS or set(cited) == tables

@@ -85,13 +85,13 @@ def count_classifier(
     """
     model = build_on_meta(row)
     image = torch.empty(1, 3, 224, 224, device='meta')
-
-    def forward() -> None:
-        model(image, mode='tensor')
-
-    operations = count_modules(model, forward, (by_group or {}).get(row.group, convention)).total
+    convention = (by_group or {}).get(row.group, convention)
+    modules: list[Count] = []
+    operators = count_operators(  # of the same forward pass
+        lambda: modules.append(count_modules(model, lambda: model(image, mode='tensor'), convention))
+    )
     total = parameters(model)
-    return _as_printed(row, total, operations, kilo) | _all_counted(total, count_operators(forward))
+    return _as_printed(row, total, modules[0].total, kilo) | _all_counted(total, operators)
 
 
 def count_detector(row: Row) -> dict[str, Measurement]:
