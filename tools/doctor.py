@@ -76,9 +76,8 @@ def check_python() -> Finding:
     found = platform.python_version()
     if sys.version_info < (3, 10):
         return Finding('Python', found, 'FAIL', '3.10 or newer is needed')
-    if found.rpartition('.')[0] not in PYTHON:
-        return Finding('Python', found, 'warn', f'untested: tried was {", ".join(PYTHON)}')
-    return Finding('Python', found)
+    tried = found.rpartition('.')[0] in PYTHON
+    return Finding('Python', found, *(() if tried else ('warn', f'untested: tried was {", ".join(PYTHON)}')))
 
 
 def check_call(what: str, call: Callable[[], str], advice: str, state: str = 'FAIL') -> Finding:
@@ -96,7 +95,7 @@ def check_opencv() -> Finding:
     if len(versions) < 2:
         return finding
     state = 'FAIL' if finding.state == 'FAIL' else 'warn'
-    return finding._replace(state=state, advice=f'{overwritten(versions)}, then install one that the others need')
+    return finding._replace(state=state, advice=f'{overwritten(versions)}, then install one')
 
 
 def mmcv_ops() -> str:

@@ -104,6 +104,8 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
         UserError: If the config's network has no such part or it cannot leave the framework, and as
             :func:`~eca_mm.checkpoints.read_checkpoint` and :func:`~eca_mm.engine.model.load_model`.
     """
+    if part not in PARTS:
+        raise UserError(f'unknown part {part!r}: choose from {", ".join(PARTS)}')
     if part == 'dense' and is_classifier(cfg):
         raise UserError(
             f'{config_name(cfg.filename)} is a classifier without a dense head: choose --part {", ".join(PARTS[:3])}'

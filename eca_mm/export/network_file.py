@@ -8,25 +8,9 @@ import torch
 from mmengine.config import Config
 
 from eca_mm.errors import UserError
-from eca_mm.export.exported_part import (
-    PARTS,
-    STRIDE,
-    ExportedPart,
-    fold_batch_norm,
-    is_classifier,
-    load_part,
-    random_images,
-)
+from eca_mm.export.exported_part import STRIDE, ExportedPart, fold_batch_norm, is_classifier, load_part, random_images
 from eca_mm.export.formats import Format, Run, choose_format, quietly
-from eca_mm.export.parity import (
-    Difference,
-    Outputs,
-    Shape,
-    Speed,
-    max_difference,
-    measure_speed,
-    reference_outputs,
-)
+from eca_mm.export.parity import Difference, Outputs, Shape, Speed, max_difference, measure_speed, reference_outputs
 from eca_mm.output import check_output, write_atomically
 
 
@@ -60,8 +44,6 @@ class ExportSettings:
     force: bool = False
 
     def __post_init__(self) -> None:
-        if self.part not in PARTS:
-            raise UserError(f'unknown part {self.part!r}: choose from {", ".join(PARTS)}')
         if self.size is not None and min(self.size) < STRIDE:
             raise UserError(
                 f'images of these networks have {STRIDE} x {STRIDE} pixels or more, got {self.size[0]} x {self.size[1]}'
