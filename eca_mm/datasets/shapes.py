@@ -128,7 +128,7 @@ def _draw_split(root: Path, split: str, split_index: int) -> None:
         pixels, shapes = draw_image(np.random.default_rng([VERSION, split_index, i]))
         name = f'{i:06d}.png'
         if not cv2.imwrite(str(root / split / name), pixels):
-            raise UserError(f'cannot write {root / split / name}: is the disk full?')
+            raise OSError(f'cannot write {root / split / name}: is the disk full?')  # or another process is ready
         images.append(dict(id=i, file_name=name, width=IMAGE_SIZE, height=IMAGE_SIZE))
         annotations += [dict(shape, id=len(annotations) + j, image_id=i) for j, shape in enumerate(shapes, 1)]
     categories = [dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)]

@@ -73,7 +73,8 @@ def few(monkeypatch):
     monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=2, val=1))
 
 
-def test_processes_may_draw_at_once(tmp_path, few):
+def test_processes_may_draw_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=80, val=10))
     context = multiprocessing.get_context('fork')
     workers = [context.Process(target=draw_shapes, args=(tmp_path / 'shapes',)) for _ in range(4)]
     [w.start() for w in workers]
@@ -81,7 +82,7 @@ def test_processes_may_draw_at_once(tmp_path, few):
     assert [w.exitcode for w in workers] == [0] * 4
     assert [f.name for f in tmp_path.iterdir()] == ['shapes']
     assert {f.name for f in (tmp_path / 'shapes').iterdir()} == set(PARTS)  # nothing temporary is left
-    assert len(list((tmp_path / 'shapes/train').iterdir())) == 2
+    assert len(list((tmp_path / 'shapes/train').iterdir())) == 80
 
 
 @pytest.mark.parametrize(

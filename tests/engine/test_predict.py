@@ -36,7 +36,7 @@ def test_wrong_images(classifier, tmp_path):
     assert 'other.pth does not fit' in refusal('a.png', device='cpu')
 
 
-@pytest.mark.filterwarnings('ignore:Failed to add:UserWarning')
+@pytest.mark.filterwarnings('ignore::UserWarning')  # of mmengine's visualizer
 def test_threshold(tmp_path, shapes_root):
     """Of 0: all boxes are drawn; of 1: none, and the picture is the image."""
     cfg = load_config(FASTER)
