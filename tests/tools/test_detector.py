@@ -42,7 +42,7 @@ def test_train_test_predict(in_process, run_tool, shapes_root, tmp_path):
         # As mmdet's metric, over all images that are annotated, though only ten are predicted.
         evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / f'out/p.{kind}.json')), kind)
         evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
-        assert evaluation.stats[1] == pytest.approx(value, abs=1e-4)
+        assert evaluation.stats[1] == pytest.approx(value, abs=6e-4)  # mmdet rounds to three decimals
 
     folder = tmp_path / 'images'
     folder.mkdir()
