@@ -235,15 +235,14 @@ def test_missing_numbers_stay_last(open_page):
         assert column(page, 'table2', 0, 7) == [*expected, '–', '–']  # noqa: RUF001
 
 
-INSIDE = """svg => [...svg.querySelectorAll('text, use, path')].filter((part) => {
-  if (part.closest('defs')) return false;
-  const box = part.getBBox(), { width, height } = svg.viewBox.baseVal;
-  return box.x < 0 || box.y < 0 || box.x + box.width > width || box.y + box.height > height;
+INSIDE = """svg => [...svg.querySelectorAll('text, use, g > path')].filter((part) => {
+  const box = part.getBoundingClientRect(), all = svg.getBoundingClientRect();
+  return box.left < all.left || box.top < all.top || box.right > all.right || box.bottom > all.bottom;
 }).map((part) => part.outerHTML)"""
 OVERLAPPING = """svg => {
-  const texts = [...svg.querySelectorAll('text')].map((text) => [text.textContent, text.getBBox()]);
-  return texts.flatMap(([a, p], i) => texts.slice(i + 1).filter(([, q]) => p.x < q.x + q.width && q.x < p.x + p.width
-    && p.y < q.y + q.height && q.y < p.y + p.height).map(([b]) => [a, b]));
+  const texts = [...svg.querySelectorAll('text')].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  return texts.flatMap(([a, p], i) => texts.slice(i + 1).filter(([, q]) => p.left < q.right && q.left < p.right
+    && p.top < q.bottom && q.top < p.bottom).map(([b]) => [a, b]));
 }"""
 STROKES = "svg => [...svg.querySelectorAll('.point use')].map((mark) => getComputedStyle(mark).stroke)"
 

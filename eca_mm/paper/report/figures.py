@@ -89,7 +89,8 @@ def _inline(svg: str, name: str, title: str) -> str:
     """The SVG for a page: no prolog, sizes and fonts of its own; groups named ``kind|who|text`` get classes and a title."""
     body = svg[svg.index('<g id=') :]
     body = re.sub(r'<g id="(\w+)\|(\w+)\|([^"]*)">', r'<g class="\1 \2"><title>\3</title>', body)
-    body = re.sub(r'<g id="[^"]*">', '<g>', body).replace(" font-family: 'DejaVu Sans';", '')
+    body = re.sub(r'<g id="[^"]*">', '<g>', body)
+    body = re.sub(r""" clip-path="[^"]*"| font-family: 'DejaVu Sans';""", '', body)  # nothing is outside the axes
     for colour, variable in COLOURS.items():
         body = body.replace(variable, f'var(--{colour})')
     return (
@@ -120,7 +121,9 @@ def _line(
 
 def _label(axes: Any, plot: Plot, text: str, places: Iterable[tuple[float, float, str, str]], taken: list[Any]) -> None:
     """Writes a text that begins with a method at the first of the places (x, y, alignments) where it covers nothing."""
-    style: Any = dict(xycoords='figure pixels', color=_colour(plot, text.split('\n')[0]), fontweight='bold')
+    style: Any = dict(
+        xycoords='figure pixels', color=_colour(plot, text.split('\n')[0]), fontweight='bold', linespacing=1.4
+    )
     for x, y, horizontal, vertical in places:
         note = axes.annotate(text, (x, y), ha=horizontal, va=vertical, **style)
         box = note.get_window_extent()
