@@ -1,0 +1,22 @@
+import sys
+
+import pytest
+
+from eca_mm.mmcv_ops import extension, in_use
+
+# Scripts; --doctest-modules would import them, and the one in `blocked` changes how Python finds modules.
+collect_ignore = ['blocked', 'benchmark.py', 'mask_rcnn.py', 'record.py']
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """mmcv.ops calls the stand-in, in an environment with compiled operators too."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith('mmcv.ops.') and hasattr(module, 'ext_module'):
+            monkeypatch.setattr(module, 'ext_module', extension)
+
+
+@pytest.fixture
+def compiled():
+    if in_use() != 'compiled':
+        pytest.skip("this environment's mmcv has no compiled operators to compare with")
