@@ -21,9 +21,12 @@ def reproduced(tmp_path_factory, worker_id):
             command = ['reproduce.py', 'all', '--json', folder / 'all.json', '--report', folder / 'report', '--check']
             with open(folder / 'screen.txt', 'w') as screen:
                 run = [sys.executable, REPOSITORY / 'tools' / command[0], *command[1:]]
-                subprocess.run(run, stdout=screen, stderr=subprocess.STDOUT, check=False, timeout=1800)
+                code = subprocess.run(
+                    run, stdout=screen, stderr=subprocess.STDOUT, check=False, timeout=1800
+                ).returncode
+            (folder / 'code.txt').write_text(str(code))
     screen = (folder / 'screen.txt').read_text()
-    assert (folder / 'all.json').is_file(), screen[-4000:]
+    assert (folder / 'code.txt').read_text() == '0', screen[-4000:]
     records = json.loads((folder / 'all.json').read_text())
     cells = [Cell(**{**record, 'table': TABLES[record['table']]}) for record in records]
     return SimpleNamespace(folder=folder, screen=screen, records=records, cells=cells)

@@ -39,15 +39,6 @@ class TestReproduce:
         ]
         assert 'on 1000 images' in measured[0]['note'] and measured[0]['source'].startswith('measured now (')
 
-    def test_check(self, run_tool, tmp_path):
-        for row, ap in (('faster_rcnn_r50_fpn_1x', 0.366), ('faster_rcnn_eca_r50_fpn_1x', 0.361)):
-            (tmp_path / row).mkdir()
-            metrics = dict(images=5000, metrics={'coco/bbox_mAP': ap}, checkpoint='epoch_12.pth')
-            (tmp_path / row / 'metrics.json').write_text(json.dumps(metrics))
-        process = run_tool('reproduce', 'table4', '--only', 'accuracy', '--work-dirs', tmp_path, '--check')
-        assert process.returncode == 1, process.stderr
-        assert '-1.9' in process.stdout and 'checked: 2 numbers, 1 off' in process.stdout
-
     @pytest.mark.parametrize(('arguments', 'parts'), [
         (['tabel4'], ["'tabel4'", "did you mean 'table4'"]),
         (['table4', '--work-dirs', 'nowhere'], ['no folder of work directories: nowhere']),
