@@ -9,7 +9,7 @@ tools/convert_checkpoint.py work_dirs/eca_resnet50/epoch_100.pth for_timm.pth --
 import argparse
 
 from eca_mm.cli import run_tool
-from eca_mm.convert import SOURCES, TARGETS
+from eca_mm.convert import SOURCES, TARGETS, convert_checkpoint
 
 
 def main() -> None:
@@ -26,8 +26,6 @@ def main() -> None:
     p.add_argument('--force', action='store_true', help='write over DST')
     p.add_argument('--traceback', action='store_true', help='show where an error came up')
     a = p.parse_args()
-    from eca_mm.convert import convert_checkpoint  # takes seconds, for which --help does not wait
-
     print(convert_checkpoint(a.src, a.dst, source=a.source, to=a.to, entry=a.entry, force=a.force))
     print(f'written: {a.dst}')
 

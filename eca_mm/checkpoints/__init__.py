@@ -1,8 +1,7 @@
-from eca_mm.checkpoints.backbone import load_backbone
-from eca_mm.checkpoints.fit import check_fit, check_values
+from eca_mm.checkpoints.files import load_backbone
 from eca_mm.checkpoints.keys import kernel_sizes
 from eca_mm.checkpoints.reading import latest_checkpoint, read_checkpoint, use_safe_loading
-from eca_mm.checkpoints.weights import weights_of
+from eca_mm.checkpoints.weights import check_fit, check_values, weights_of
 
 __all__ = [
     'check_fit',

@@ -8,15 +8,12 @@ from eca_mm.errors import UserError
 
 
 def backbone_config(text: str) -> dict[str, Any]:
-    """The arguments of the backbone in the text of a config, those that are stated as literals.
+    """The arguments of the backbone in the text of a config, those that are stated as literals; empty without a backbone.
 
     MMDetection 1.x joins the files that a config inherits from, each below a line with its path; the later one counts.
 
     Args:
         text: Python that assigns ``model``, or ``backbone`` as in the line that a conversion prints.
-
-    Returns:
-        Nothing if there is no backbone in the text.
 
     Raises:
         UserError: If it is not Python.
@@ -30,13 +27,13 @@ def backbone_config(text: str) -> dict[str, Any]:
         raise UserError('the config among its metadata is not Python') from error
     result: dict[str, Any] = {}
     for statement in tree.body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            entries = [(statement.targets[0].id, statement.value)]
-            if entries[0][0] == 'model':  # which may be nested
-                entries += [entry for node in ast.walk(statement.value) for entry in _entries(node).items()]
-            for name, value in entries:
-                if name == 'backbone' and _entries(value):
-                    result |= _literal(value)
+        if isinstance(statement, ast.Assign):
+            name, value = ast.unparse(statement.targets[0]), statement.value
+            found = [value] if name == 'backbone' else []
+            if name == 'model':  # which may be nested
+                found = [entries['backbone'] for node in ast.walk(value) if 'backbone' in (entries := _entries(node))]
+            for backbone in found:
+                result |= _literal(backbone) if _entries(backbone) else {}
     return result
 
 

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from eca_mm.checkpoints.fit import first_names
 from eca_mm.checkpoints.renaming import Renaming
-from eca_mm.checkpoints.weights import plain
+from eca_mm.checkpoints.weights import first_names, plain
 from eca_mm.errors import UserError
 
 # (theirs, ours): the beginnings of two keys, or, where the first has a leading dot, parts of them. The first that fits
@@ -88,16 +87,7 @@ class Layout(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
-DETECTOR = (
-    'neck.',
-    'rpn_head.',
-    'roi_head.',
-    'bbox_head.',
-    'mask_head.',
-    'panoptic_head.',
-    'decode_head.',
-    'auxiliary_head.',
-)
+DETECTOR = ('neck.', *(f'{part}_head.' for part in ('rpn', 'roi', 'bbox', 'mask', 'panoptic', 'decode', 'auxiliary')))
 _RESNET = NETWORKS['ResNet']
 LAYOUTS = (
     Layout('mmdet', (r'backbone\.<ours>', f'({"|".join(DETECTOR)}).+'), 'backbone.', dropped=DETECTOR),
@@ -114,11 +104,9 @@ LAYOUTS = (
 
 
 def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
-    """Recognises whose weights these are, by their keys alone.
+    """Recognises whose weights these are, by the keys of a state dict alone.
 
-    Args:
-        keys: The keys of a state dict.
-        source: Take it for one of this source, as plain ResNets of torchvision and timm have the same keys.
+    Or takes it for one of a given source, as plain ResNets of torchvision and timm have the same keys.
 
     Raises:
         UserError: If the keys are of no network that this package has, or not of that source.
@@ -139,10 +127,7 @@ def to_ours(tensors: Mapping[str, Tensor], layout: Layout) -> Renaming:
     """Gives weights the names that they have in our classifiers.
 
     A key without a rule keeps its name, below ``backbone.`` where all is backbone: whether it has a place is for the
-    comparison with a model to say.
-
-    Raises:
-        UserError: If two keys become one.
+    comparison with a model to say. Raises UserError if two keys become one.
     """
     names = {key: plain(key) for key in tensors}
     inner = [name.removeprefix(layout.backbone) for name in names.values()]
@@ -166,8 +151,6 @@ def rename(name: str, pairs: Pairs) -> str:
 
     >>> rename('layer1.0.se.conv.weight', TIMM_ECA)
     'layer1.0.eca.conv.weight'
-    >>> rename('layer1.0.bn1.weight', TIMM_STEM)
-    'layer1.0.bn1.weight'
     """
     for old, new in pairs:
         if name.startswith(old) or (old.startswith('.') and old in name):
@@ -184,10 +167,7 @@ def _attention(name: str, tensor: Tensor) -> tuple[str, Tensor]:
 
 
 def kernel_sizes(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
-    """k of ECA by stage, without entries where there is none: (3, 5, 5, 7) for the paper's ECA-ResNet-50.
-
-    Args:
-        weights: By the names of our backbones or classifiers, such as ``backbone.state_dict()``.
+    """k of ECA by stage, without entries where there is none, from weights by the names of our backbones or classifiers.
 
     >>> kernel_sizes({f'layer{n}.0.eca.conv.weight': Tensor(1, 1, k) for n, k in ((1, 3), (4, 7))})
     (3, 7)

@@ -1,6 +1,7 @@
 """Reading checkpoints without running code from them."""
 
 import argparse
+import contextlib
 import json
 import pickle
 import re
@@ -13,23 +14,11 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-from eca_mm.checkpoints.download import local_file, remove_download
+from eca_mm.checkpoints.download import is_own_download, local_file
 from eca_mm.checkpoints.weights import weights_of
 from eca_mm.errors import UserError
 
-_multiarray = getattr(np, '_core', None) or np.core  # numpy 2 renamed it
-
-# All that training checkpoints hold besides tensors and plain Python: of mmengine its log history, in numpy arrays; of timm
-# and torchvision the arguments of the command, plain attributes.
-ALLOWED_CLASSES = [
-    HistoryBuffer,
-    argparse.Namespace,
-    _multiarray.multiarray._reconstruct,
-    _multiarray.multiarray.scalar,
-    np.ndarray,
-    np.dtype,
-    *{type(np.dtype(t)) for t in (np.bool_, np.uint8, np.int32, np.uint32, np.int64, np.float32, np.float64)},
-]
+_multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 renamed it
 
 
 def _statistic(owner: type, name: str) -> Any:
@@ -39,20 +28,26 @@ def _statistic(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
+# All that training checkpoints hold besides tensors and plain Python: of mmengine its log history, in numpy arrays; of timm
+# and torchvision the arguments of the command, plain attributes.
 _ALLOWED = [
-    *ALLOWED_CLASSES,
+    HistoryBuffer,
+    argparse.Namespace,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(t)) for t in (np.bool_, np.uint8, np.int32, np.uint32, np.int64, np.float32, np.float64)},
     (_statistic, 'builtins.getattr'),
     # numpy 1 and 2 write the module's name differently, so a file of one is read under the other by either name.
     *(
         (function, f'numpy.{core}.multiarray.{function.__name__}')
         for core in ('core', '_core')
-        for function in (_multiarray.multiarray._reconstruct, _multiarray.multiarray.scalar)
+        for function in (_multiarray._reconstruct, _multiarray.scalar)
     ),
 ]
 
 
 def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any]:
-    """Reads a checkpoint with ``torch.load(weights_only=True)``, allowing the classes in ``ALLOWED_CLASSES`` besides.
+    """Reads a checkpoint with ``torch.load(weights_only=True)``, allowing besides what OpenMMLab's and timm's hold.
 
     Args:
         path: A file written by ``torch.save`` or in the format of safetensors, whatever its name, or what
@@ -72,8 +67,9 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
     try:
         checkpoint = _load(file, map_location)
     except UserError as error:
-        if not remove_download(name):  # a download would be read for ever, whatever there is at the URL
+        if '://' not in name or not is_own_download(file):
             raise
+        file.unlink()  # else it would be read for ever, whatever there is at the URL
         raise UserError(f'{name} gave no checkpoint, and the download was removed: {error}') from error
     meta = checkpoint.get('meta')
     if isinstance(meta, dict) and 'config' in meta:
@@ -110,26 +106,26 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
 
 
 def _load_safetensors(file: Path) -> dict[str, Any]:
+    safetensors = import_safetensors(file)
     try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise UserError(f'{file} needs the package safetensors: pip install safetensors') from error
-    try:
-        with safe_open(file, 'pt') as content:
+        with safetensors.safe_open(file, 'pt') as content:
             header = content.metadata() or {}
             state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118  (it is no dictionary)
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
         raise UserError(f'{file} is truncated or not a safetensors file ({error})') from error
-    meta = {key: _from_json(value) for key, value in header.items() if key != 'format'}
+    meta: dict[str, Any] = {key: value for key, value in header.items() if key != 'format'}
+    for key, value in meta.items():
+        with contextlib.suppress(ValueError):  # our own are JSON; those of others stay text
+            meta[key] = json.loads(value)
     return dict(state_dict=state, meta=meta) if meta else dict(state_dict=state)
 
 
-def _from_json(text: str) -> Any:
-    """Our own metadata are JSON; those of others stay text."""
+def import_safetensors(file: Path) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        import safetensors.torch
+    except ImportError as error:
+        raise UserError(f'{file} needs the package safetensors: pip install safetensors') from error
+    return safetensors
 
 
 def _refusal(name: str, error: str) -> str:
@@ -146,15 +142,11 @@ def read_for_mmengine(path: str | Path, map_location: Any = 'cpu') -> dict[str, 
     """A checkpoint with its weights where mmengine looks for them, so that it loads what :func:`weights_of` checks.
 
     mmengine looks under ``state_dict`` alone, knows no prefix but ``module.``, and passes over what it does not find.
-
-    Raises:
-        UserError: As :func:`read_checkpoint` and :func:`weights_of`.
     """
     checkpoint = read_checkpoint(path, map_location)
     weights = weights_of(checkpoint, str(path))
-    if weights.keys() == checkpoint.get('state_dict', {}).keys():
-        return checkpoint
-    return {**checkpoint, 'state_dict': weights}
+    same = weights.keys() == checkpoint.get('state_dict', {}).keys()
+    return checkpoint if same else {**checkpoint, 'state_dict': weights}
 
 
 def use_safe_loading() -> None:
@@ -166,13 +158,9 @@ def use_safe_loading() -> None:
 
 
 def latest_checkpoint(work_dir: str | Path, units: tuple[str, ...] = ('epoch',)) -> Path | None:
-    """The newest complete ``epoch_*.pth`` in a work directory, or None.
+    """The newest complete ``epoch_*.pth`` in a work directory, or None; units ``('epoch', 'iter')``: ``iter_*.pth`` too.
 
     Complete means that the archive has its directory, which `torch.save` writes last.
-
-    Args:
-        work_dir: The folder; it need not exist.
-        units: First parts of the names: ``('epoch', 'iter')`` looks for ``iter_*.pth`` too.
     """
     files = [f for f in Path(work_dir).glob('*.pth') if re.fullmatch(rf'({"|".join(units)})_\d+', f.stem)]
     complete = [f for f in files if zipfile.is_zipfile(f)]

@@ -26,38 +26,27 @@ class Renaming:
     changes: dict[str, str] = field(default_factory=dict)
 
     def place(self, old: str, new: str, tensor: Tensor) -> None:
-        """Takes a tensor over under its new key.
-
-        Raises:
-            UserError: If the new key is taken: two old keys cannot become one.
-        """
+        """Takes a tensor over under its new key; UserError if that is taken: two old keys cannot become one."""
         if new in self.tensors:
             raise UserError(f'{old} and another key both become {new}: these are keys of two networks')
         self.tensors[new] = tensor
         self.names[old] = new
 
-    @property
-    def matched(self) -> list[str]:
-        """The keys that kept their name."""
-        return [old for old, new in self.names.items() if old == new]
-
-    @property
-    def renamed(self) -> dict[str, str]:
-        """Old key -> new key, of those that differ."""
-        return {old: new for old, new in self.names.items() if old != new}
-
     def then(self, second: 'Renaming') -> 'Renaming':
         """This renaming and then a second one of its tensors, as one."""
         dropped = {old: second.dropped[new] for old, new in self.names.items() if new in second.dropped}
         names = {old: second.names[new] for old, new in self.names.items() if new in second.names}
-        return Renaming(second.tensors, names, self.dropped | dropped, dict(self.changes))
+        return Renaming(second.tensors, names, self.dropped | dropped, self.changes)
 
     def __str__(self) -> str:
         """The report: how many keys, and which; those that differ in their numbers and last parts are one line."""
-        changes = {old: f'  ({change})' for old, change in self.changes.items()}
-        renamed = [(_fold(old), _fold(new) + changes.get(old, '')) for old, new in self.renamed.items()]
+        renamed = [
+            (_fold(old), _fold(new) + (f'  ({self.changes[old]})' if old in self.changes else ''))
+            for old, new in self.names.items()
+            if old != new
+        ]
         dropped = [(_fold(old), reason) for old, reason in self.dropped.items()]
-        lines = [f'{len(self.matched)} matched, {len(renamed)} renamed, {len(dropped)} dropped']
+        lines = [f'{len(self.names) - len(renamed)} matched, {len(renamed)} renamed, {len(dropped)} dropped']
         lines += [f'  renamed {count:>4}  {old} -> {new}' for (old, new), count in Counter(renamed).items()]
         lines += [f'  dropped {count:>4}  {old}: {reason}' for (old, reason), count in Counter(dropped).items()]
         return '\n'.join(lines)

@@ -1,16 +1,16 @@
-"""The weights in a checkpoint: found by one rule, whoever wrote it."""
+"""The weights in a checkpoint: found by one rule, whoever wrote it; whether they are sound, and fit a model."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from eca_mm.checkpoints.fit import first_names
 from eca_mm.errors import UserError
 
 _ENTRIES = ('state_dict', 'model')
-_WRAPPERS = re.compile(r'^((module|_orig_mod)\.)+')
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # How many models an average is of: torch's AveragedModel keeps it among the weights, and mmengine's.
 COUNTERS = ('n_averaged', 'steps')
 
@@ -21,22 +21,16 @@ def plain(key: str) -> str:
     >>> plain('module._orig_mod.conv1.weight')
     'conv1.weight'
     """
-    return _WRAPPERS.sub('', key)
+    return re.sub(r'^((module|_orig_mod)\.)+', '', key)
 
 
 def find_weights(
     checkpoint: Mapping[str, Any], what: str = 'the checkpoint', entry: str | None = None
 ) -> tuple[str | None, dict[str, Tensor]]:
-    """The weights in a checkpoint: those under ``state_dict``, those under ``model``, or the checkpoint itself.
-
-    Args:
-        checkpoint: From :func:`eca_mm.checkpoints.read_checkpoint`.
-        what: Names it in messages.
-        entry: Take those of this entry.
+    """The weights in a checkpoint: those of an entry, or under ``state_dict``, or under ``model``, or the checkpoint itself.
 
     Returns:
-        The entry, None for the checkpoint itself, and the weights by the keys that they have there: what is no tensor is
-        no weight.
+        The entry, None for the checkpoint itself, and the tensors in it by their keys there.
 
     Raises:
         UserError: If there is no such entry, or it is not a dictionary with tensors by name.
@@ -48,23 +42,65 @@ def find_weights(
     state = checkpoint if entry is None else checkpoint[entry]
     if not isinstance(state, Mapping):
         raise UserError(f'{what} has a {type(state).__name__} under {entry!r}, not a dictionary of weights')
-    if not any(isinstance(value, Tensor) for value in state.values()):
+    tensors = {key: value.detach() for key, value in state.items() if isinstance(value, Tensor) and key not in COUNTERS}
+    if not tensors:
         others = [name for name, value in checkpoint.items() if is_weights(value)]
         advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
         raise UserError(f'{what} holds no weights: its entries are {first_names(state, 5)}{advice}')
-    tensors = {key: value.detach() for key, value in state.items() if isinstance(value, Tensor) and key not in COUNTERS}
     return entry, tensors
 
 
 def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> dict[str, Tensor]:
-    """The weights in a checkpoint by their plain names, see :func:`find_weights` and :func:`plain`.
-
-    Raises:
-        UserError: As :func:`find_weights`.
-    """
+    """The weights in a checkpoint by their plain names, see :func:`plain`; raises UserError as :func:`find_weights`."""
     return {plain(key): value for key, value in find_weights(checkpoint, what)[1].items()}
 
 
 def is_weights(value: Any) -> bool:
     """Whether it is a dictionary of tensors."""
     return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+
+
+def check_values(weights: Mapping[str, Tensor], what: str) -> None:
+    """Makes sure that weights are numbers of the usual kinds, all of them finite.
+
+    Raises:
+        UserError: If one is not float16, bfloat16, float32 or float64 (BN's count of batches may be an integer), with its
+            name and dtype; or if one has NaN or infinity. Begins with ``what``, e.g. the file.
+    """
+    for key, value in weights.items():
+        if value.dtype not in _DTYPES and not key.endswith('num_batches_tracked'):
+            raise UserError(f'{what} has {key} in {value.dtype}: weights must be float16, bfloat16, float32 or float64')
+    if bad := [key for key, value in weights.items() if not value.isfinite().all()]:
+        raise UserError(f'{what} has NaN or infinity in {len(bad)} weights: {first_names(bad)}')
+
+
+def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: str) -> None:
+    """Compares the names and shapes of a model's own state with those of a file's weights.
+
+    BN's count of batches may be missing, as files older than PyTorch 0.4.1 lack it; nothing depends on it with BN's default
+    momentum.
+
+    Raises:
+        UserError: If a weight is missing, has another shape, or has no place. Begins with ``what``, e.g.
+            ``'resnet50.pth does not fit ECAResNet'``.
+    """
+    problems = {
+        'missing': [key for key in own if key not in weights and not key.endswith('.num_batches_tracked')],
+        'of another shape': [
+            f'{key} is {tuple(weights[key].shape)} in the file and {tuple(own[key].shape)} here'
+            for key in own
+            if key in weights and weights[key].shape != own[key].shape
+        ],
+        'without a place': [key for key in weights if key not in own],
+    }
+    if found := [f'{len(keys)} {kind}: {first_names(keys)}' for kind, keys in problems.items() if keys]:
+        raise UserError(f'{what}: {"; ".join(found)}')
+
+
+def first_names(names: Collection[object], count: int = 4, between: str = ', ') -> str:
+    """The first of many names, for a message.
+
+    >>> first_names('abcdef'), first_names('')
+    ('a, b, c, d, ...', 'none')
+    """
+    return between.join([*map(str, names)][:count] + ['...'] * (len(names) > count)) or 'none'

@@ -1,13 +1,13 @@
 """From a checkpoint of one library to a checkpoint of another: everything is accounted for, or nothing is written."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from eca_mm.checkpoints import check_values
 from eca_mm.checkpoints.files import SUFFIXES, Weights, read_weights, write_weights
-from eca_mm.checkpoints.keys import Layout, find_layout, rename, to_ours
-from eca_mm.checkpoints.known import check_kernel_sizes, sha256
+from eca_mm.checkpoints.keys import find_layout, rename, to_ours
+from eca_mm.checkpoints.known import check_kernel_sizes
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.convert import mmdet1
 from eca_mm.convert.families import Architecture, Target, find_family
@@ -23,10 +23,8 @@ class Converted:
 
     Attributes:
         keys: What became of each key.
-        source, target: Names of the formats.
-        network: The backbone.
         code: The line that builds the network: a line of a config, or a call of timm's or torchvision's.
-        notes: What is not known of the weights.
+        note: What is not known of the weights.
     """
 
     keys: Renaming
@@ -34,11 +32,11 @@ class Converted:
     target: str
     network: Architecture
     code: str
-    notes: tuple[str, ...] = ()
+    note: str = ''
 
     def __str__(self) -> str:
-        notes = [f'note: {note}' for note in self.notes]
-        return '\n'.join([f'{self.source} -> {self.target}: {self.keys}', *notes, self.code])
+        note = [f'note: {self.note}'] if self.note else []
+        return '\n'.join([f'{self.source} -> {self.target}: {self.keys}', *note, self.code])
 
 
 def convert_checkpoint(
@@ -79,10 +77,10 @@ def convert_checkpoint(
     except UserError as error:
         raise UserError(f'{src} cannot be converted: {error}') from error
     converted.keys.dropped.update(weights.dropped)
-    meta: dict[str, Any] = dict(
+    meta = dict(
         tool=f'eca_mm {__version__}',
         source=converted.source,
-        source_sha256=sha256(weights.path) if weights.path else None,
+        source_sha256=hashlib.sha256(weights.path.read_bytes()).hexdigest() if weights.path else None,
         target=converted.target,
         kernel_sizes=list(converted.network.kernel_sizes or ()),
         network=converted.code,
@@ -92,37 +90,26 @@ def convert_checkpoint(
 
 
 def convert_weights(weights: Weights, source: str | None = None, to: str | None = None, name: str = '') -> Converted:
-    """Converts weights that were read, without a file. Tensors on the device meta will do.
+    """Converts weights that were read, without a file; see :func:`convert_checkpoint`. Tensors on the device meta will do.
 
-    Args:
-        name: Where they come from: those of a known file are compared with what is known of it.
-
-    Raises:
-        UserError: As :func:`convert_checkpoint`.
+    If they are named as a known file, they are compared with what is known of it.
     """
-    notes = tuple(weights.notes)
     detector = source == 'mmdet1' or (source is None and mmdet1.recognises(weights.tensors))
-    if detector and to is None:
-        upgraded = mmdet1.upgrade(weights.tensors)
-        _, network = _understand(upgraded.tensors, find_layout(upgraded.tensors, 'mmdet'), weights.config, name)
-        return Converted(upgraded, 'mmdet1', 'mmdet', network, network.code, notes)
-    to = to or 'mmpretrain'
-    layout = find_layout(weights.tensors, 'mmdet' if detector else source)
-    ours, network = _understand(weights.tensors, layout, weights.config, name)
-    targets = network.family.targets
-    if to not in targets:
-        raise UserError(f'a {network.family.name} is not converted to {to}, only to {", ".join(targets)}')
-    target = targets[to](network)
-    keys = ours.then(to_theirs(ours.tensors, target))
-    return Converted(keys, 'mmdet1' if detector else layout.source, to, network, target.code, notes)
-
-
-def _understand(tensors: Tensors, layout: Layout, config: dict[str, Any], name: str) -> tuple[Renaming, Architecture]:
-    """The weights by the names of our classifiers, and the network that they are of."""
-    ours = to_ours(tensors, layout)
+    upgraded = mmdet1.upgrade(weights.tensors) if detector and to is None else None
+    tensors = upgraded.tensors if upgraded else weights.tensors
+    layout = find_layout(tensors, 'mmdet' if detector else source)
+    ours = to_ours(tensors, layout)  # by the names of our classifiers
     check_kernel_sizes(name, ours.tensors)
-    backbone = {key.removeprefix('backbone.'): value for key, value in ours.tensors.items()}
-    return ours, find_family(backbone).infer(ours.tensors, config)
+    family = find_family(ours.tensors)
+    network = family.infer(ours.tensors, weights.config)
+    if upgraded:
+        return Converted(upgraded, 'mmdet1', 'mmdet', network, network.code, weights.note)
+    to = to or 'mmpretrain'
+    if to not in family.targets:
+        raise UserError(f'a {family.name} is not converted to {to}, only to {", ".join(family.targets)}')
+    target = family.targets[to](network)
+    keys = ours.then(to_theirs(ours.tensors, target))
+    return Converted(keys, 'mmdet1' if detector else layout.source, to, network, target.code, weights.note)
 
 
 def to_theirs(weights: Tensors, target: Target) -> Renaming:

@@ -15,9 +15,8 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from eca_mm.checkpoints.fit import first_names
 from eca_mm.checkpoints.renaming import Renaming
-from eca_mm.checkpoints.weights import plain
+from eca_mm.checkpoints.weights import first_names, plain
 from eca_mm.errors import UserError
 
 # What each detector consists of besides its backbone, by the names in 1.x; each layer has a weight and a bias.
@@ -34,12 +33,8 @@ _RETINA = (
     *(f'bbox_head.retina_{layer}' for layer in ('cls', 'reg')),
 )
 
-# Layer: its rows for each row of another layer.
-_AGREE = {
-    'rpn_head.rpn_reg': (4, 'rpn_head.rpn_cls'),
-    'bbox_head.fc_reg': (4, 'bbox_head.fc_cls'),
-    'mask_head.conv_logits': (1, 'bbox_head.fc_cls'),
-}
+# Layers with a prediction per class, the background's first: their rows for each class.
+_ROWS = {'bbox_head.fc_cls': 1, 'bbox_head.fc_reg': 4, 'mask_head.conv_logits': 1}
 
 
 def recognises(keys: Collection[str]) -> bool:
@@ -57,12 +52,6 @@ def recognises(keys: Collection[str]) -> bool:
 def upgrade(state: Mapping[str, Tensor]) -> Renaming:
     """Renames the weights of a detector of MMDetection 1.x, and puts its classes into the order of mmdet 3.
 
-    Args:
-        state: The checkpoint's ``state_dict``, with ``module.`` and the like before its keys or not.
-
-    Returns:
-        The weights for mmdet 3 and what became of each key.
-
     Raises:
         UserError: If layers are missing, have no place in these detectors (Cascade R-CNN's heads, say), or have rows that
             do not agree on the number of classes.
@@ -74,7 +63,14 @@ def upgrade(state: Mapping[str, Tensor]) -> Renaming:
     layers = (*_TWO_STAGES, *(_MASKS if 'mask_head' in parts else ())) if two_stages else _RETINA
     places = {f'{layer}.{kind}' for layer in layers for kind in ('weight', 'bias')}
 
-    problems = _wrong_rows({name: state[key] for key, name in names.items()})
+    shapes = {name: state[key].shape for key, name in names.items()}
+    problems = [
+        f'{layer}.{kind} is {tuple(shape)}, and {beside}, {tuple(shapes[beside])}, asks for {times * shapes[beside][0]} rows'
+        for layer, times in _ROWS.items()
+        for kind in ('weight', 'bias')
+        if (shape := shapes.get(f'{layer}.{kind}')) and (beside := f'bbox_head.fc_cls.{kind}') in shapes
+        if shape[0] != times * shapes[beside][0]
+    ]
     if 'backbone' not in parts:
         problems.append('the detector has no backbone: there is no key that begins with backbone.')
     problems += [f'{name} is missing' for name in sorted(places - set(names.values()))]
@@ -97,23 +93,9 @@ def upgrade(state: Mapping[str, Tensor]) -> Renaming:
 def _reorder(name: str, tensor: Tensor) -> tuple[Tensor, str]:
     """From background first to background last, or without it: (rows, ...) to (rows or fewer, ...), and a word on it."""
     layer = name.rpartition('.')[0]
+    if layer not in _ROWS:
+        return tensor, ''
     if layer == 'bbox_head.fc_cls':
         return tensor.roll(-1, dims=0), f'{len(tensor)} rows: background first -> last'
-    times, other = _AGREE.get(layer, (0, ''))
-    if other != 'bbox_head.fc_cls':
-        return tensor, ''
-    return tensor[times:].clone(), f'{len(tensor)} -> {len(tensor) - times} rows: background first -> none'
-
-
-def _wrong_rows(tensors: Mapping[str, Tensor]) -> list[str]:
-    """A sentence for each weight or bias that has not as many rows as the layer beside it asks for."""
-    wrong = []
-    for layer, (times, other) in _AGREE.items():
-        for kind in ('weight', 'bias'):
-            name, beside = f'{layer}.{kind}', f'{other}.{kind}'
-            if name in tensors and beside in tensors and len(tensors[name]) != times * len(tensors[beside]):
-                wrong.append(
-                    f'{name} is {tuple(tensors[name].shape)}, and {beside}, {tuple(tensors[beside].shape)}, asks for '
-                    f'{times * len(tensors[beside])} rows'
-                )
-    return wrong
+    kept = tensor[_ROWS[layer] :].clone()
+    return kept, f'{len(tensor)} -> {len(kept)} rows: background first -> none'

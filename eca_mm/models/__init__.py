@@ -2,23 +2,17 @@
 
 import warnings
 
-from eca_mm.models.attention import (
-    ChannelAttention,
-    ECALayer,
-    ECANSLayer,
-    SEGCLayer,
-    SELayer,
-    SEVar1Layer,
-    eca_kernel_size,
-)
+from eca_mm.models import attention
+from eca_mm.models.attention import *  # noqa: F403
 
-__all__ = ['ChannelAttention', 'ECALayer', 'ECANSLayer', 'SEGCLayer', 'SELayer', 'SEVar1Layer', 'eca_kernel_size']
+__all__ = [*attention.__all__]
 
 try:
     import mmpretrain  # noqa: F401
 except ImportError as error:  # mmengine would swallow it, and say that `eca_mm.ECALayer` does not exist
     warnings.warn(f'eca_mm has its layers, but no backbones: mmpretrain does not import ({error})', stacklevel=2)
 else:
-    from eca_mm.models.backbones import AttentionMobileNetV2, AttentionResNet, ECAMobileNetV2, ECAResNet
+    from eca_mm.models import backbones
+    from eca_mm.models.backbones import *  # noqa: F403
 
-    __all__ += ['AttentionMobileNetV2', 'AttentionResNet', 'ECAMobileNetV2', 'ECAResNet']
+    __all__ += backbones.__all__

@@ -48,7 +48,7 @@ class LegacyBoxCoder(LegacyDeltaXYWHBBoxCoder):
         bboxes: Tensor,
         pred_bboxes: Tensor,
         max_shape: tuple[int, ...] | None = None,
-        wh_ratio_clip: float = 16 / 1000,
+        wh_ratio_clip: float = 0.016,
     ) -> Tensor:
         """Boxes (N, 4) and deltas (N, 4 C) to boxes (N, 4 C) with their ends in the pixels of ``max_shape`` (H, W)."""
         times = pred_bboxes.size(-1) // 4
@@ -73,11 +73,7 @@ class LegacyRoIHead(StandardRoIHead):
     """NMS in pixels of the original image, with masks too; returns boxes as COCO's."""
 
     def predict(
-        self,
-        x: tuple[Tensor, ...],
-        rpn_results_list: list[InstanceData],
-        batch_data_samples: list,
-        rescale: bool = False,
+        self, x: tuple[Tensor, ...], rpn_results_list: list, batch_data_samples: list, rescale: bool = False
     ) -> list[InstanceData]:
         metas = [sample.metainfo for sample in batch_data_samples]
         results = self.predict_bbox(x, metas, rpn_results_list, self.test_cfg, rescale=rescale)
@@ -94,15 +90,9 @@ class LegacyMaskHead(FCNMaskHead):
     """Masks resized to the whole pixels of their box, as 1.x and OpenCV do it."""
 
     def _predict_by_feat_single(
-        self,
-        mask_preds: Tensor,
-        bboxes: Tensor,
-        labels: Tensor,
-        img_meta: dict[str, Any],
-        rcnn_test_cfg: Any,
-        rescale: bool = False,
-        activate_map: bool = False,
-    ) -> Tensor:
+        self, mask_preds: Tensor, bboxes: Tensor, labels: Tensor, img_meta: Any, rcnn_test_cfg: Any,
+        rescale: bool = False, activate_map: bool = False
+    ) -> Tensor:  # fmt: skip
         """Logits (N, C, h, w) and boxes (N, 4), which are scaled in place as by mmdet, to masks (N, H, W) of bool."""
         height, width = img_meta['ori_shape'][:2]
         if rescale:

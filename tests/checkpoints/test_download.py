@@ -26,7 +26,7 @@ def test_files(tmp_path):
     with pytest.raises(ValueError, match='refused'):
         read_checkpoint((tmp_path / 'bomb.pth').as_uri())
     assert not (tmp_path / 'ran').exists()
-    with pytest.raises(ValueError, match='file:///nowhere/a.pth cannot be downloaded'):
+    with pytest.raises(FileNotFoundError, match='checkpoint not found: file:///nowhere/a.pth'):
         read_checkpoint('file:///nowhere/a.pth')
 
 

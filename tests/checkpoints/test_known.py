@@ -1,6 +1,5 @@
 """Weights by name: the authors' files and timm's."""
 
-import hashlib
 import re
 import sys
 
@@ -9,8 +8,9 @@ import timm
 import torch
 from mmengine.config import Config
 
-from eca_mm.checkpoints import known, load_backbone, read_checkpoint
-from eca_mm.checkpoints.known import timm_weights
+from eca_mm.checkpoints import load_backbone, read_checkpoint
+from eca_mm.checkpoints.files import read_weights
+from eca_mm.checkpoints.known import KNOWN, timm_weights
 from eca_mm.engine.files import check_weights
 from eca_mm.models import AttentionResNet, ECAMobileNetV2, ECAResNet
 from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet, as_the_authors_save
@@ -28,6 +28,12 @@ def with_weights(backbone, name):
     return backbone
 
 
+def put(name, content):
+    """A known file, where it is looked for."""
+    torch.save(content, file := f'checkpoints/{name}.pth.tar')
+    return file
+
+
 def test_says_where_to_get_it():
     sentence = 'is not there: download it by hand from .*BangguWu.* put it at checkpoints/eca_resnet50_k3557.pth.tar'
     with pytest.raises(FileNotFoundError, match=f'eca_resnet50_k3557 {sentence}'):
@@ -35,16 +41,19 @@ def test_says_where_to_get_it():
     cfg = Config(dict(model=dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='eca_resnet50_k3557')))))
     with pytest.raises(FileNotFoundError, match='eca_resnet50_k3557 is not there'):
         check_weights(cfg)
-    known.KNOWN['eca_resnet50_k3557'].path.touch()
+    put('eca_resnet50_k3557', {})
     check_weights(cfg)
+    for path in 'eca_resnet50_k3557.pth.tar', 'x/eca_resnet50_k3557.pth', 'x/eca_resnet50_k3557':
+        with pytest.raises(
+            FileNotFoundError, match=f'^checkpoint not found: {path}; download it by hand from https://drive'
+        ):
+            read_checkpoint(path)
 
 
-@pytest.mark.parametrize('path', ['eca_resnet50_k3557.pth.tar', 'x/eca_resnet50_k3557.pth', 'x/eca_resnet50_k3557'])
-def test_says_where_to_get_a_file_that_is_named_so(path):
-    with pytest.raises(
-        FileNotFoundError, match=f'^checkpoint not found: {path}; download it by hand from https://drive.google'
-    ):
-        read_checkpoint(path)
+def test_kernel_sizes_are_those_in_the_names():
+    digits = {name: found[1] for name in KNOWN if (found := re.search(r'_k?(\d{4})(?:_|$)', name))}
+    assert len(digits) == 10 and digits == {name: ''.join(map(str, KNOWN[name][0])) for name in digits}
+    assert KNOWN['faster_rcnn_ecanet50_k5_bs8_lr0.01'][0] == (5, 5, 5, 5)
 
 
 @pytest.mark.parametrize(('name', 'theirs', 'ours'), [
@@ -53,8 +62,8 @@ def test_says_where_to_get_a_file_that_is_named_so(path):
 ])  # fmt: skip
 def test_loads(name, theirs, ours):
     theirs = randomize(theirs())
-    torch.save(as_the_authors_save(theirs), known.KNOWN[name].path)
-    backbone = with_weights(ours(known.KNOWN[name].kernel_size), name)
+    put(name, as_the_authors_save(theirs))
+    backbone = with_weights(ours(KNOWN[name][0]), name)
     backbone.init_weights()
     got, expected = ({p.abs().sum().item() for p in model.parameters()} for model in (backbone, theirs))
     assert got <= expected
@@ -64,23 +73,12 @@ def test_loads(name, theirs, ours):
     (lambda: ECAResNet(18, (3, 3, 7, 7)), '(3, 3, 7, 7)'), (lambda: AttentionResNet(18), 'none'),
 ])  # fmt: skip
 def test_checks_kernel_sizes(theirs, sizes):
-    file, theirs = known.KNOWN['eca_resnet18_k3577'], theirs()
-    torch.save(theirs.state_dict(), file.path)
-    sentence = f'{file.name} has ECA with kernel sizes (3, 5, 7, 7), and {file.path} with {sizes}: put the right file'
+    name, theirs = 'eca_resnet18_k3577', theirs()
+    file = put(name, theirs.state_dict())
+    sentence = f'{name} has ECA with kernel sizes (3, 5, 7, 7), and {file} with {sizes}: put the right file'
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        load_backbone(theirs, file.name)
-    load_backbone(theirs, str(file.path))  # by its path it is what it is
-
-
-def test_checks_sha256_where_it_is_known(monkeypatch):
-    file = known.KNOWN['eca_resnet18_k3577']
-    torch.save(dict(w=torch.ones(1)), file.path)
-    found = hashlib.sha256(file.path.read_bytes()).hexdigest()
-    monkeypatch.setitem(known.KNOWN, file.name, file._replace(sha256=found))
-    assert read_checkpoint(file.name)['w'] == 1
-    monkeypatch.setitem(known.KNOWN, file.name, file._replace(sha256='0' * 64))
-    with pytest.raises(ValueError, match=f'is not the file that is known as .*: sha256 {found}, not 000'):
-        read_checkpoint(file.name)
+        load_backbone(theirs, name)
+    load_backbone(theirs, file)  # by its path it is what it is
 
 
 @pytest.fixture
@@ -104,12 +102,12 @@ def test_timm(hub):
     assert backbone.layer4[2].eca.conv.weight.equal(hub['ecaresnet50d'].layer4[2].se.conv.weight)
 
 
-@pytest.mark.parametrize(('name', 'part'), [
-    ('resnetaa50', r'AvgPool2d \(layer2.0.aa\)'), ('resnetblur18', 'BlurPool'), ('mobilenetv2_100', 'EfficientNet'),
-])  # fmt: skip
-def test_networks_of_timm_that_only_look_the_same(hub, name, part):
-    with pytest.raises(ValueError, match=f'timm://{name} has a {part}'):
-        timm_weights(name)
+@pytest.mark.parametrize(
+    'name', ['resnetaa50', 'seresnetaa50d.sw_in12k', 'resnetblur18', 'hf_hub:someone/ecaresnetaa50']
+)
+def test_anti_aliased_networks_of_timm_have_the_same_keys(name):
+    with pytest.raises(ValueError, match=f'^timm://{name} is of {name}, which is anti-aliased, as no ResNet here is$'):
+        read_weights(f'timm://{name}')
 
 
 def test_timm_without_network_or_timm(monkeypatch):

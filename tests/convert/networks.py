@@ -55,14 +55,9 @@ class Last(nn.Module):
 
 def eca_plugins(*sizes):
     """ECA of these sizes in the stages of mmdet's ResNet."""
-    return [
-        dict(
-            cfg=dict(type='eca_mm.ECALayer', kernel_size=k),
-            stages=tuple(i == n for i in range(4)),
-            position='after_conv3',
-        )
-        for n, k in enumerate(sizes)
-    ]
+    stages = [tuple(i == n for i in range(4)) for n in range(4)]
+    layers = [dict(type='eca_mm.ECALayer', kernel_size=k) for k in sizes]
+    return [dict(cfg=cfg, stages=used, position='after_conv3') for cfg, used in zip(layers, stages, strict=True)]
 
 
 def on_meta(build, *args, **kwargs):

@@ -82,6 +82,11 @@ def test_refuses_what_is_not_here(plain, backbone, message):
         convert_with(plain[50], backbone)
 
 
+def test_mmseg_s_dilations_that_change_nothing(plain):
+    code = convert_with(plain[50], 'dilations=(1, 1, 1, 1), contract_dilation=True, multi_grid=None').code
+    assert code == "backbone=dict(type='eca_mm.AttentionResNet', depth=50)"
+
+
 def test_dilated_mobilenets():
     with pytest.raises(ValueError, match=re.escape('dilations=(1, 1, 1, 2, 2, 4, 4), and no MobileNetV2 here has')):
         convert_with(on_meta(AuthorsMobileNetV2), 'dilations=(1, 1, 1, 2, 2, 4, 4)')

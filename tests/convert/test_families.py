@@ -17,21 +17,19 @@ class ECAToyNet(nn.Module):
 
     def __init__(self, width, kernel_size):
         super().__init__()
+        self.width = width
         for stage, k in enumerate(kernel_size, 1):
             block = nn.ModuleDict(dict(conv=nn.Conv2d(3 if stage == 1 else width, width, 3), eca=ECALayer(width, k)))
             self.add_module(f'stage{stage}', nn.ModuleList([block]))
 
 
 class ToyNet(Family):
-    name = 'ToyNet'
+    name, features = 'ToyNet', 'width'
     block = r'stage(\d+)\.(\d+)\.(.+)'
 
     def arguments(self, backbone, counts):
         assert counts == (1, 1)
         return dict(width=len(backbone['stage1.0.conv.weight']))
-
-    def classifier_inputs(self, backbone):
-        return backbone.stage2[0]['conv'].out_channels
 
     @property
     def targets(self):

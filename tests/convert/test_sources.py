@@ -5,8 +5,8 @@ import timm
 import torch
 import torchvision
 
-from eca_mm.checkpoints.keys import LAYOUTS, find_layout
-from eca_mm.convert import SOURCES, convert_checkpoint
+from eca_mm.checkpoints.keys import find_layout
+from eca_mm.convert import convert_checkpoint
 from eca_mm.models import AttentionResNet, ECAMobileNetV2
 from tests.convert.networks import (
     Classifier,
@@ -19,7 +19,7 @@ from tests.convert.networks import (
     our_file,
     ours,
     randomized,
-)
+)  # fmt: skip
 from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet, as_the_authors_save
 
 
@@ -132,7 +132,3 @@ def test_a_detector_gives_its_backbone():
     result = convert_state(Detector(depth=18).state_dict(), to='backbone')
     assert result.keys.dropped['neck.weight'] == 'belongs to the detector, not to its backbone'
     AttentionResNet(18).load_state_dict(result.keys.tensors, strict=True)
-
-
-def test_every_source_has_its_name():
-    assert set(SOURCES) == {'mmdet1', *(layout.source for layout in LAYOUTS)}

@@ -4,8 +4,7 @@ import pytest
 import timm
 import torchvision  # noqa: F401
 
-from eca_mm.convert import TARGETS
-from eca_mm.convert.families import FAMILIES
+from eca_mm.models import AttentionResNet, ECAResNet
 from tests.convert.networks import Classifier, Last, convert_state, difference, on_meta, randomized
 from tests.reference.authors import AuthorsResNet
 
@@ -16,10 +15,10 @@ NETWORKS = {
         'timm', dict(type='ECAResNet', depth=18), 512,
         "timm.create_model('resnet18', num_classes=1000, block_args=dict(attn_layer='eca'))",
     ),
-    'timm, eca 3557': (
-        'timm', dict(type='ECAResNet', depth=50, kernel_size=(3, 5, 5, 7)), 2048,
-        "timm.create_model('resnet50', num_classes=1000, block_args=dict(attn_layer=lambda c, **k: "
-        'timm.layers.EcaModule(kernel_size={256: 3, 512: 5, 1024: 5, 2048: 7}[c], **k)))',
+    'timm, eca 3577': (
+        'timm', dict(type='ECAResNet', depth=18, kernel_size=(3, 5, 7, 7)), 512,
+        "timm.create_model('resnet18', num_classes=1000, block_args=dict(attn_layer=lambda c, **k: "
+        'timm.layers.EcaModule(kernel_size={64: 3, 128: 5, 256: 7, 512: 7}[c], **k)))',
     ),
     'timm, eca d': (
         'timm', dict(type='ECAResNet', depth=18, deep_stem=True, avg_down=True), 512,
@@ -63,16 +62,23 @@ def test_equals_the_target(name):
     assert difference(model if channels else Last(model, pooled=True), theirs) < 1e-10
 
 
-def test_grey_images():
-    state = on_meta(lambda: timm.create_model('resnet18', in_chans=1))
-    assert convert_state(state, to='timm').code == "timm.create_model('resnet18', in_chans=1, num_classes=1000)"
+@pytest.mark.parametrize(('build', 'line'), [
+    (lambda: timm.create_model('resnet18', in_chans=1), "'resnet18', in_chans=1, num_classes=1000"),
+    # Not 'se': timm has at least 8 hidden channels, and 64 / 16 are 4.
+    (lambda: AttentionResNet(18, dict(type=SE, bias=True)), "'resnet18', num_classes=0, block_args=dict(attn_layer=lambda c, "
+     '**k: timm.layers.SEModule(c, rd_channels={64: 4, 128: 8, 256: 16, 512: 32}[c], bias=True, **k))'),
+    (lambda: ECAResNet(50, (3, 5, 5, 7)), "'resnet50', num_classes=0, block_args=dict(attn_layer=lambda c, **k: "
+     'timm.layers.EcaModule(kernel_size={256: 3, 512: 5, 1024: 5, 2048: 7}[c], **k))'),
+])  # fmt: skip
+def test_lines(build, line):
+    state = build().state_dict()
+    assert convert_state(state, to='timm').code == f'timm.create_model({line})'
+    theirs = on_meta(lambda: eval(f'timm.create_model({line})'))
+    converted = convert_state(state, to='timm').keys.tensors
+    assert {key: value.shape for key, value in theirs.items()} == {key: value.shape for key, value in converted.items()}
 
 
 def test_bare_backbone():
     result = convert_state(on_meta(AuthorsResNet, (2, 2, 2, 2), 1, (3, 5, 7, 7)), to='backbone')
     assert result.keys.dropped == dict.fromkeys(('fc.weight', 'fc.bias'), 'a backbone has no classifier')
     assert result.code == "backbone=dict(type='eca_mm.ECAResNet', depth=18, kernel_size=(3, 5, 7, 7))"
-
-
-def test_every_target_has_its_name():
-    assert set(TARGETS) == {target for family in FAMILIES for target in family.targets}

@@ -88,15 +88,9 @@ class AuthorsMobileNetV2(nn.Module):
 
     def __init__(self, classes=1000, width=1.0):
         super().__init__()
-        table = [
-            (1, 16, 1, 1),
-            (6, 24, 2, 2),
-            (6, 32, 3, 2),
-            (6, 64, 4, 2),
-            (6, 96, 3, 1),
-            (6, 160, 3, 2),
-            (6, 320, 1, 1),
-        ]
+        table = (
+            (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+        )  # fmt: skip
         inputs = max(8, int(32 * width))
         layers = [conv_bn_relu6(3, inputs, 3, 2)]
         for expansion, channels, count, stride in table:

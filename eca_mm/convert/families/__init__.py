@@ -1,6 +1,9 @@
 """The kinds of networks whose weights are converted. To add one: its `Family` here, and the names of its weights in
 :mod:`eca_mm.checkpoints.keys` where they are not a ResNet's."""
 
+import re
+
+from eca_mm.checkpoints.keys import NETWORKS
 from eca_mm.convert.families.base import Architecture, Family, Target, Tensors
 from eca_mm.convert.families.mobilenet_v2 import MobileNetV2
 from eca_mm.convert.families.resnet import ResNet
@@ -11,16 +14,9 @@ FAMILIES: tuple[Family, ...] = (MobileNetV2(), ResNet())  # the first that recog
 __all__ = ['FAMILIES', 'Architecture', 'Family', 'Target', 'find_family']
 
 
-def find_family(backbone: Tensors) -> Family:
-    """The kind of network that these are the weights of.
-
-    Args:
-        backbone: By the names in our backbones.
-
-    Raises:
-        UserError: If it is none of ``FAMILIES``.
-    """
+def find_family(weights: Tensors) -> Family:
+    """The kind of network that these are the weights of, by the names of our classifiers; UserError if it is none."""
     for family in FAMILIES:
-        if family.recognises(backbone):
+        if any(re.fullmatch(rf'backbone\.({NETWORKS[family.name]})', key) for key in weights):
             return family
     raise UserError(f'the backbone is no {" or ".join(family.name for family in FAMILIES)}')

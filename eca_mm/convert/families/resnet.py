@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import Any
 
 from eca_mm.checkpoints.keys import POOLED_SHORTCUT, TIMM_ECA, TIMM_STEM
-from eca_mm.convert.families.base import Architecture, Family, Target, Tensors, listed, size_of
-from eca_mm.convert.source_code import arguments
+from eca_mm.convert.attention import arguments
+from eca_mm.convert.families.base import Architecture, ConfigOnly, Family, Target, Tensors, size_of
 from eca_mm.errors import UserError
 from eca_mm.models.attention import eca_kernel_size
 from eca_mm.models.backbones import AttentionResNet
@@ -15,31 +16,35 @@ _TIMM_ARGUMENTS = (('avg_down', 'avg_down'), ('in_channels', 'in_chans'))  # (ou
 # timm chooses k and the width of SE by itself; a function of the channels, which differ from stage to stage, overrules it.
 _TIMM_ECA = 'lambda c, **k: timm.layers.EcaModule(kernel_size={}[c], **k)'
 _TIMM_SE = 'lambda c, **k: timm.layers.SEModule(c, rd_channels={}[c], bias={}, **k)'
+_STAGES = list(product((1, 2, 4, 8, 16), repeat=4))
 
 
 class ResNet(Family):
     name = 'ResNet'
-    # What the backbones of mmdet, mmpretrain and mmseg do unless told otherwise.
-    config_defaults = dict(style='pytorch', strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1))
+    features = 'feat_dim'
+
+    def config_only(self, told: Mapping[str, Any], config: Mapping[str, Any]) -> ConfigOnly:
+        ones = (1, 1, 1, 1)
+        table: dict[str, tuple[Any, Any]] = dict(strides=((1, 2, 2, 2), _STAGES), dilations=(ones, _STAGES))
+        table['multi_grid'] = None, ()  # mmseg's ways to dilate the blocks of one stage differently
+        if config.get('dilations', ones) != ones:
+            table['contract_dilation'] = False, ()
+        if told['depth'] < 50:
+            return table
+        return dict(style=('pytorch', ['caffe'])) | table  # where a bottleneck has its stride
 
     def arguments(self, backbone: Tensors, counts: tuple[int, ...]) -> dict[str, Any]:
         convs = 3 if any(re.fullmatch(r'layer\d\.\d+\.conv3\.weight', key) for key in backbone) else 2
-        depths: dict[tuple[int, tuple[int, ...]], int] = {
-            (block.num_convs, n): depth for depth, (block, n) in AttentionResNet.arch_settings.items()
-        }
-        if (convs, counts) not in depths:
+        known = AttentionResNet.arch_settings.items()
+        depth = next((depth for depth, (block, n) in known if (block.num_convs, n) == (convs, counts)), None)
+        if depth is None:
             raise UserError(
-                f'stages of {listed(counts)} blocks with {convs} convolutions each are no '
-                f'ResNet-{listed(AttentionResNet.arch_settings)}'
+                f'stages of {counts} blocks with {convs} convolutions each are no '
+                f'ResNet-{", ".join(map(str, AttentionResNet.arch_settings))}'
             )
-        found: dict[str, Any] = dict(depth=depths[convs, counts])
+        found: dict[str, Any] = dict(depth=depth)
         deep = any(key.startswith('stem.') for key in backbone)
         if deep:
-            widths = [size_of(backbone, f'stem.{i}.conv.weight', 0, 0) for i in range(3)]
-            if widths[0] != widths[1]:
-                raise UserError(
-                    f"the stem has {listed(widths)} channels, as timm's tiered stems; here the first two agree"
-                )
             found['deep_stem'] = True
         first, last = ('stem.0.conv.weight', 'stem.2.conv.weight') if deep else ('conv1.weight', 'conv1.weight')
         for name, key, dim, default in (('stem_channels', last, 0, 64), ('in_channels', first, 1, 3)):
@@ -49,45 +54,29 @@ class ResNet(Family):
             found['avg_down'] = True
         return found
 
-    def classifier_inputs(self, backbone: Any) -> int:
-        return int(backbone.feat_dim)
-
-    def fits(self, key: str, value: Any) -> bool:
-        if key == 'style':
-            return bool(value == 'caffe')
-        return isinstance(value, tuple) and len(value) == 4 and all(n in (1, 2, 4, 8, 16) for n in value)
-
-    def config_arguments(self, config: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-        found = super().config_arguments(config, told)
-        for key in ('contract_dilation', 'multi_grid'):  # mmseg's ways to dilate the blocks of one stage differently
-            if 'dilations' in found and config.get(key):
-                raise UserError(f'its config has {key}={config[key]!r}, and no ResNet here has')
-        if told['depth'] < 50:
-            found.pop('style', None)  # where a bottleneck has its stride; the blocks of ResNet-18 and 34 have one way
-        return found
-
     @property
     def targets(self) -> dict[str, Callable[[Architecture], Target]]:
-        return super().targets | dict(timm=self._timm, torchvision=self._torchvision)
+        return super().targets | dict(timm=_timm, torchvision=_torchvision)
 
-    def _torchvision(self, network: Architecture) -> Target:
-        classes = self.plain_classifier(network, 'torchvision')
-        others = dict(network.arguments)
-        name = f'resnet{others.pop("depth")}'
-        self.refuse_others(others, 'torchvision')
-        return Target(f'torchvision.models.{name}(num_classes={classes})', 'fc.')
 
-    def _timm(self, network: Architecture) -> Target:
-        others = dict(network.arguments)
-        name, deep = f'resnet{others.pop("depth")}', others.pop('deep_stem', False)
-        theirs = dict(stem_type='deep', stem_width=others.pop('stem_channels', 64) // 2) if deep else {}
-        theirs |= {new: others.pop(old) for old, new in _TIMM_ARGUMENTS if old in others}
-        self.refuse_others(others, 'timm')
-        pairs = (TIMM_STEM if deep else ()) + (POOLED_SHORTCUT if 'avg_down' in theirs else ()) + TIMM_ECA
-        line = arguments(theirs | dict(num_classes=network.classes or 0))
-        layer = _timm_attention(network)
-        attention = f', block_args=dict(attn_layer={layer})' if layer else ''
-        return Target(f"timm.create_model('{name}', {line}{attention})", 'fc.', pairs=pairs, convolutions='.se.fc')
+def _torchvision(network: Architecture) -> Target:
+    others = dict(network.arguments)
+    depth = others.pop('depth')
+    classes = network.plain_classifier('torchvision', others)
+    return Target(f'torchvision.models.resnet{depth}(num_classes={classes})', 'fc.')
+
+
+def _timm(network: Architecture) -> Target:
+    others = dict(network.arguments)
+    name, deep = f'resnet{others.pop("depth")}', others.pop('deep_stem', False)
+    theirs = dict(stem_type='deep', stem_width=others.pop('stem_channels', 64) // 2) if deep else {}
+    theirs |= {new: others.pop(old) for old, new in _TIMM_ARGUMENTS if old in others}
+    network.refuse('timm', others)
+    pairs = (TIMM_STEM if deep else ()) + (POOLED_SHORTCUT if 'avg_down' in theirs else ()) + TIMM_ECA
+    line = arguments(theirs | dict(num_classes=network.classes or 0))
+    layer = _timm_attention(network)
+    attention = f', block_args=dict(attn_layer={layer})' if layer else ''
+    return Target(f"timm.create_model('{name}', {line}{attention})", 'fc.', pairs=pairs, convolutions='.se.fc')
 
 
 def _timm_attention(network: Architecture) -> str | None:

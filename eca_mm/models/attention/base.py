@@ -1,6 +1,9 @@
-"""What every channel attention of the paper has in common: the pooling before its formula and the product after it."""
+"""What every channel attention has in common: the pooling before its formula and the product after it."""
 
+import operator
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,3 +30,20 @@ class ChannelAttention(nn.Module, ABC):
         if isinstance(x, Tensor) and x.ndim != 4:  # torch.fx traces with a stand-in, which has no shape
             raise UserError(f'channel attention needs features of shape (N, C, H, W), got {list(x.shape)}')
         return x * self.weights(x.mean((2, 3)))[:, :, None, None]
+
+
+def positive_int(
+    name: str, value: Any, kind: str = 'a positive integer', fits: Callable[[int], bool] = lambda n: True
+) -> int:
+    """``value`` as an int: any integer type, numpy's too, but no bool and no float, not even a whole one.
+
+    Raises:
+        UserError: If it is not positive, or does not fulfil ``fits``, with the argument's name and what ``kind`` it must be.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if isinstance(value, bool) or number < 1 or not fits(number):
+        raise UserError(f'{name} must be {kind}, got {value!r}')
+    return number

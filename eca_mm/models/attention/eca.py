@@ -7,8 +7,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
-from eca_mm.models.attention.arguments import positive_int
-from eca_mm.models.attention.base import ChannelAttention
+from eca_mm.models.attention.base import ChannelAttention, positive_int
 
 
 def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:

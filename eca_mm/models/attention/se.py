@@ -4,8 +4,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
-from eca_mm.models.attention.arguments import divisor, positive_int
-from eca_mm.models.attention.base import ChannelAttention
+from eca_mm.models.attention.base import ChannelAttention, positive_int
+
+
+def _divisor(name: str, value: int | None, channels: int) -> int:
+    return positive_int(name, value, f'a positive divisor of in_channels={channels}', lambda n: channels % n == 0)
 
 
 @MODELS.register_module()
@@ -29,7 +32,7 @@ class SELayer(ChannelAttention):
     def __init__(self, in_channels: int, ratio: int = 16, bias: bool = False) -> None:
         super().__init__()
         in_channels = positive_int('in_channels', in_channels)
-        hidden = in_channels // divisor('ratio', ratio, in_channels)
+        hidden = in_channels // _divisor('ratio', ratio, in_channels)
         self.fc1 = nn.Linear(in_channels, hidden, bias=bias)
         self.relu = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden, in_channels, bias=bias)
@@ -84,8 +87,8 @@ class SEGCLayer(ChannelAttention):
             raise UserError(f'give either groups or group_width, got {groups!r} and {group_width!r}')
         in_channels = positive_int('in_channels', in_channels)
         if groups is None:
-            groups = in_channels // divisor('group_width', group_width, in_channels)
-        groups = divisor('groups', groups, in_channels)
+            groups = in_channels // _divisor('group_width', group_width, in_channels)
+        groups = _divisor('groups', groups, in_channels)
         self.conv = nn.Conv1d(in_channels, in_channels, 1, groups=groups, bias=False)
 
     def weights(self, y: Tensor) -> Tensor:

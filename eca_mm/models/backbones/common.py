@@ -36,11 +36,7 @@ class AttentionBlock(nn.Module, ABC):
         return None if self.attention_name is None else self.get_submodule(self.attention_name)
 
     def fill_slot(self, cfg: Attention, parent: str = '') -> None:
-        """Builds the layer for ``out_channels`` and registers it in the submodule ``parent``, or in the block itself.
-
-        Raises:
-            UserError: As :func:`build_attention`.
-        """
+        """Builds the layer for ``out_channels`` and registers it in the submodule ``parent``, or in the block itself."""
         if cfg is not None:
             name, layer = build_attention(cfg, self.out_channels)
             self.get_submodule(parent).add_module(name, layer)
@@ -54,17 +50,13 @@ class AttentionBlock(nn.Module, ABC):
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
         """The end of a block with a sum: attention, what the family has between it and the sum, the sum, the activation.
 
-        A fused version takes the place of this method. The layer's hooks must run then too: where it has some, call it.
-
-        Args:
-            out: Output of the branch's last norm, (N, C', H', W').
-            identity: Output of the shortcut, of the same shape.
+        Takes the outputs of the branch's last norm and of the shortcut, (N, C', H', W'). A fused version takes the place of
+        this method. The layer's hooks must run then too: where it has some, call it.
         """
 
     def attend(self, out: Tensor) -> Tensor:
         """The output of the attention layer, or ``out`` without one."""
-        layer = self.slot
-        return out if layer is None else layer(out)
+        return out if self.slot is None else self.slot(out)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.with_cp and x.requires_grad:
@@ -75,13 +67,7 @@ class AttentionBlock(nn.Module, ABC):
 class AttentionBackbone(nn.Module):
     """Put before a backbone of mmpretrain: attention stage by stage, and strictly loaded pretrained weights.
 
-    Args:
-        attention: One config or None for all stages, or one per stage; each stage takes the next of ``stage_attention``.
-        stages: Number of stages.
-        kwargs: Arguments of mmpretrain's backbone.
-
-    Raises:
-        UserError: For a sequence of attentions that has not one entry per stage.
+    ``attention`` is one config or None for all stages, or one per stage; each stage takes the next of ``stage_attention``.
     """
 
     init_cfg: Any
@@ -115,27 +101,18 @@ def build_attention(cfg: dict[str, Any], in_channels: int) -> tuple[str, nn.Modu
     """
     if not isinstance(cfg, dict) or 'type' not in cfg:
         raise UserError(f"attention must be a config such as dict(type='ECALayer'), got {cfg!r}")
-    if isinstance(cfg['type'], str):
-        _check_registered(cfg['type'])
+    name = cfg['type']
+    with MODELS.switch_scope_and_registry(None) as registry:  # where mmcv looks
+        if isinstance(name, str) and registry.get(name) is None:
+            scope, dot, bare = name.rpartition('.')
+            near = difflib.get_close_matches(bare, {*registry.module_dict, *MODELS.module_dict}, n=1)
+            hint = f'did you mean {scope + dot + near[0]!r}?' if near else 'is the module that registers it imported?'
+            raise UserError(f'attention: no layer {name!r} is registered; {hint}')
     return build_plugin_layer(cfg, in_channels=in_channels)
 
 
-def _check_registered(name: str) -> None:
-    with MODELS.switch_scope_and_registry(None) as registry:  # where mmcv looks
-        if registry.get(name) is not None:
-            return
-        scope, dot, bare = name.rpartition('.')
-        near = difflib.get_close_matches(bare, {*registry.module_dict, *MODELS.module_dict}, n=1)
-    hint = f'did you mean {scope + dot + near[0]!r}?' if near else 'is the module that registers it imported?'
-    raise UserError(f'attention: no layer {name!r} is registered; {hint}')
-
-
 def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
-    """One entry per stage: a list or tuple as it is, anything else repeated.
-
-    Raises:
-        UserError: If a list or tuple has not ``num_stages`` entries.
-    """
+    """One entry per stage: a list or tuple, or UserError if it has another length; anything else repeated."""
     if not isinstance(value, (list, tuple)):
         return [value] * num_stages
     if len(value) != num_stages:

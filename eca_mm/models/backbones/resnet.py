@@ -75,7 +75,7 @@ class AttentionResNet(AttentionBackbone, ResNet):
     def __init__(self, depth: int, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
         if depth not in self.arch_settings:
             raise UserError(f'depth must be one of {sorted(self.arch_settings)}, got {depth!r}')
-        _check_stages(**kwargs)
+        _check_stages(kwargs)
         super().__init__(attention, kwargs.get('num_stages', 4), depth=depth, **kwargs)
 
     def make_res_layer(self, **kwargs: Any) -> nn.Module:
@@ -102,24 +102,15 @@ class ECAResNet(AttentionResNet):
         super().__init__(depth, [dict(type='eca_mm.ECALayer', kernel_size=k) for k in sizes], **kwargs)
 
 
-def _check_stages(
-    num_stages: int = 4,
-    strides: Sequence[int] = (1, 2, 2, 2),
-    dilations: Sequence[int] = (1, 1, 1, 1),
-    out_indices: Sequence[int] = (3,),
-    frozen_stages: int = -1,
-    **_: Any,
-) -> None:
-    """Refuses what mmpretrain, with these defaults, refuses by an assertion without a message.
-
-    Raises:
-        UserError: With the argument and the values that it may have.
-    """
-    if num_stages not in range(1, 5):
-        raise UserError(f'num_stages must be 1 to 4, got {num_stages!r}')
-    per_stage('strides', strides, num_stages)
-    per_stage('dilations', dilations, num_stages)
-    if not out_indices or any(i not in range(num_stages) for i in out_indices):
-        raise UserError(f'out_indices must be stages from 0 to {num_stages - 1}, got {out_indices!r}')
-    if frozen_stages not in range(-1, num_stages + 1):
-        raise UserError(f'frozen_stages must be -1 (none), 0 (the stem) or 1 to {num_stages}, got {frozen_stages!r}')
+def _check_stages(options: dict[str, Any]) -> None:
+    """Refuses by a UserError what mmpretrain, with four strides and dilations by default, refuses by a bare assertion."""
+    stages, out = options.get('num_stages', 4), options.get('out_indices', (3,))
+    frozen = options.get('frozen_stages', -1)
+    if stages not in range(1, 5):
+        raise UserError(f'num_stages must be 1 to 4, got {stages!r}')
+    for name in ('strides', 'dilations'):
+        per_stage(name, options.get(name, (1,) * 4), stages)
+    if not out or any(i not in range(stages) for i in out):
+        raise UserError(f'out_indices must be stages from 0 to {stages - 1}, got {out!r}')
+    if frozen not in range(-1, stages + 1):
+        raise UserError(f'frozen_stages must be -1 (none), 0 (the stem) or 1 to {stages}, got {frozen!r}')
