@@ -5,6 +5,11 @@ registries, so that any OpenMMLab config finds them by name. They are attributes
 ``eca_mm.ECAResNet(50)``. Datasets (which need mmdet) and the tools' engine are imported when they are asked for.
 """
 
+# ruff: noqa: E402
+from eca_mm import mmcv_ops
+
+mmcv_ops.install()  # before anything imports mmcv's operators
+
 from mmengine.config.utils import MODULE2PACKAGE
 
 from eca_mm import checkpoints, models, output  # output registers the file backend eca_mm.atomic
