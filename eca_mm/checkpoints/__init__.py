@@ -4,12 +4,6 @@ from eca_mm.checkpoints.reading import latest_checkpoint, read_checkpoint, use_s
 from eca_mm.checkpoints.weights import check_fit, check_values, weights_of
 
 __all__ = [
-    'check_fit',
-    'check_values',
-    'kernel_sizes',
-    'latest_checkpoint',
-    'load_backbone',
-    'read_checkpoint',
-    'use_safe_loading',
+    'check_fit', 'check_values', 'kernel_sizes', 'latest_checkpoint', 'load_backbone', 'read_checkpoint', 'use_safe_loading',
     'weights_of',
-]
+]  # fmt: skip

@@ -94,12 +94,9 @@ def _reason(key: str, value: Any) -> str:
 def load_backbone(backbone: nn.Module, source: str) -> None:
     """Loads pretrained weights into a backbone and makes sure that every one of its weights was in the file.
 
-    Understands what ``tools/convert_checkpoint.py`` does: bare backbones, the authors', torchvision's and timm's
-    classifiers, and the classifiers and detectors that OpenMMLab trains. It passes over what the backbone has no part for:
-    classifiers, necks, heads, and later stages.
-
-    Args:
-        source: See :func:`read_weights`.
+    Understands what ``tools/convert_checkpoint.py`` does, from any source of :func:`read_weights`: bare backbones, the
+    authors', torchvision's and timm's classifiers, and the classifiers and detectors that OpenMMLab trains. It passes over
+    what the backbone has no part for: classifiers, necks, heads, and later stages.
 
     Raises:
         UserError: As :func:`read_weights`, :func:`find_layout`, :func:`check_kernel_sizes`, :func:`check_fit` and

@@ -11,19 +11,12 @@ from eca_mm.errors import UserError
 
 @dataclass
 class Renaming:
-    """A state dict on its way from one naming to another.
+    """A state dict on its way from one naming to another."""
 
-    Attributes:
-        tensors: New key -> tensor.
-        names: Old key -> new key, of all that were taken over.
-        dropped: Old key -> why it is not needed.
-        changes: Old key -> what became of its rows, where they are not the same.
-    """
-
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
-    changes: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # by their new keys
+    names: dict[str, str] = field(default_factory=dict)  # old key -> new key, of all that were taken over
+    dropped: dict[str, str] = field(default_factory=dict)  # old key -> why it is not needed
+    changes: dict[str, str] = field(default_factory=dict)  # old key -> what became of its rows, if anything
 
     def place(self, old: str, new: str, tensor: Tensor) -> None:
         """Takes a tensor over under its new key; UserError if that is taken: two old keys cannot become one."""

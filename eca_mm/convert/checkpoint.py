@@ -19,20 +19,14 @@ from eca_mm.version import __version__
 
 @dataclass(frozen=True)
 class Converted:
-    """What :func:`convert_checkpoint` wrote.
-
-    Attributes:
-        keys: What became of each key.
-        code: The line that builds the network: a line of a config, or a call of timm's or torchvision's.
-        note: What is not known of the weights.
-    """
+    """What :func:`convert_checkpoint` wrote."""
 
     keys: Renaming
     source: str
     target: str
     network: Architecture
-    code: str
-    note: str = ''
+    code: str  # that builds it: a line of a config, or a call of timm's or torchvision's
+    note: str = ''  # what is not known of the weights
 
     def __str__(self) -> str:
         note = [f'note: {self.note}'] if self.note else []

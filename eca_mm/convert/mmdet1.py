@@ -40,13 +40,10 @@ _ROWS = {'bbox_head.fc_cls': 1, 'bbox_head.fc_reg': 4, 'mask_head.conv_logits': 
 def recognises(keys: Collection[str]) -> bool:
     """Whether the keys are those of a detector of MMDetection 1.x, complete or not.
 
-    RetinaNet's have been the same from 0.5.4 to mmdet 3, so one of mmdet 3 is recognised, too; :func:`upgrade` then
-    changes nothing.
+    RetinaNet's have been the same from 0.5.4 to mmdet 3, so mmdet 3's is recognised, too; nothing is then changed in it.
     """
-    tops = {'.'.join(plain(key).split('.')[:2]) for key in keys}
-    parts = {top.split('.')[0] for top in tops}
-    second_stage = 'rpn_head' in parts and bool({'bbox_head', 'mask_head'} & parts)
-    return second_stage or 'bbox_head.retina_cls' in tops
+    tops = {'.'.join(plain(key).split('.')[:depth]) for key in keys for depth in (1, 2)}
+    return 'bbox_head.retina_cls' in tops or ('rpn_head' in tops and not tops.isdisjoint(('bbox_head', 'mask_head')))
 
 
 def upgrade(state: Mapping[str, Tensor]) -> Renaming:

@@ -13,16 +13,11 @@ from safetensors import safe_open
 
 import eca_mm
 from eca_mm.convert import convert_checkpoint
-from tests.convert.networks import our_file
+from tests.convert.networks import our_file, small
 from tests.reference.authors import AuthorsMobileNetV2, as_the_authors_save
 from tests.support import REPOSITORY, quietly
 
 K = (1, 1, 1, 1, 3, 3, 3)
-
-
-def small():
-    """Weights of 700 kB that are converted."""
-    return AuthorsMobileNetV2(classes=5, width=0.25).state_dict()
 
 
 @pytest.fixture(scope='module')

@@ -40,8 +40,8 @@ def test_eca_net_50_adds_80_parameters():
 
 
 @pytest.mark.parametrize('options', [
-    dict(depth=18), dict(depth=18, with_cp=True), dict(depth=50, drop_path_rate=0.5),
-    dict(depth=50, deep_stem=True, avg_down=True, with_cp=True, norm_cfg=dict(type='GN', num_groups=8)),
+    dict(depth=18, drop_path_rate=0.5),
+    dict(depth=18, deep_stem=True, avg_down=True, with_cp=True, norm_cfg=dict(type='GN', num_groups=8)),
     dict(depth=50, style='caffe', strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2)),
 ])  # fmt: skip
 def test_without_attention_equals_mmpretrain(options):
@@ -63,9 +63,9 @@ def test_without_attention_equals_mmpretrain(options):
 
 def test_eca_resnet_equals_timm():
     """timm's ResNet with its own ECA layer in the same slot; only its name for the layer differs."""
-    theirs = timm.create_model('resnet50', block_args=dict(attn_layer='eca'), num_classes=0, global_pool='').double()
+    theirs = timm.create_model('resnet18', block_args=dict(attn_layer='eca'), num_classes=0, global_pool='').double()
     randomize(theirs).eval()
-    ours = ECAResNet(50).double().eval()
+    ours = ECAResNet(18).double().eval()
     ours.load_state_dict({k.replace('.se.', '.eca.'): v for k, v in theirs.state_dict().items()})
     torch.testing.assert_close(ours(image())[0], theirs(image()), rtol=1e-12, atol=1e-12)
 

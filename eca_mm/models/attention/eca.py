@@ -11,17 +11,9 @@ from eca_mm.models.attention.base import ChannelAttention, positive_int
 
 
 def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
-    """Kernel size of ECA for a block with ``channels`` output channels (Eq. 9).
+    """The odd kernel size of ECA for a block with C output channels: ``k = |log2(C) / gamma + b / gamma|_odd`` (Eq. 9).
 
-    ``k = |log2(C) / gamma + b / gamma|_odd``, rounded as the code of the paper's Figure 3 does it: truncate, then add
-    one where the result is even.
-
-    Args:
-        channels: Number of channels C.
-        gamma, b: Parameters of the mapping; 2 and 1 in the paper.
-
-    Returns:
-        An odd kernel size.
+    Rounded as the code of the paper's Figure 3 does it: truncate, then add one where the result is even.
 
     Raises:
         UserError: If ``channels`` is not a positive integer or ``gamma`` is not positive.

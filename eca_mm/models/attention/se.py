@@ -43,10 +43,7 @@ class SELayer(ChannelAttention):
 
 @MODELS.register_module()
 class SEVar1Layer(ChannelAttention):
-    """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, without parameters.
-
-    Args:
-        in_channels: Number of channels C; nothing depends on it.
+    """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, without parameters; nothing depends on ``in_channels``.
 
     Raises:
         UserError: If ``in_channels`` is not a positive integer.
@@ -66,8 +63,8 @@ class SEVar1Layer(ChannelAttention):
 class SEGCLayer(ChannelAttention):
     """SE with one group-wise layer (Eq. 3): ``X * sigmoid(W_G g(X))``, W_G block-diagonal, C^2 / G weights in G groups.
 
-    Table 1 has five of them: ``groups=1`` is SE-Var3 (C^2 weights), ``groups=16`` is
-    SE-GC1; ``group_width=1`` is SE-Var2 (C weights), 16 and 8 are SE-GC2 and SE-GC3.
+    Table 1 has five of them: ``groups=1`` is SE-Var3 (C^2 weights), ``groups=16`` is SE-GC1; ``group_width=1`` is SE-Var2
+    (C weights), 16 and 8 are SE-GC2 and SE-GC3.
 
     Args:
         in_channels: Number of channels C.

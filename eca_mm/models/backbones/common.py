@@ -81,14 +81,11 @@ class AttentionBackbone(nn.Module):
         return self  # as torch promises, and mmpretrain 1.2.0 does not
 
     def init_weights(self) -> None:
-        """As in mmpretrain, but a pretrained backbone goes through :func:`load_backbone`, which loads all of it or refuses.
-
-        That leaves nothing for other entries of a list of configs to do.
-        """
+        """As in mmpretrain, but a pretrained backbone goes through :func:`load_backbone`, which loads all of it or refuses."""
         configs = self.init_cfg if isinstance(self.init_cfg, (list, tuple)) else [self.init_cfg]
         pretrained = [cfg for cfg in configs if cfg and cfg['type'] in ('Pretrained', PretrainedInit)]
         for cfg in pretrained:
-            load_backbone(self, cfg['checkpoint'])
+            load_backbone(self, cfg['checkpoint'])  # which leaves nothing for other configs of a list to do
         if not pretrained:
             super().init_weights()  # type: ignore[misc]
 
