@@ -7,14 +7,14 @@ Exits with 1 if training cannot run. Nothing of eca_mm is imported before its re
 """
 
 import contextlib
-import importlib
 import importlib.metadata
 import platform
 import re
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module as load
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Finding(NamedTuple):
@@ -34,9 +34,8 @@ PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     'mmpretrain': {'onedl-mmpretrain': ('1.3.6',), 'mmpretrain': ('1.2.0',)},
 }
 PYTHON = ('3.11',)  # likewise
-
-
 OPENCV = [f'opencv-{kind}python{headless}' for kind in ('', 'contrib-') for headless in ('', '-headless')]
+OVERWRITTEN = 'these overwrite each other: pip uninstall {}, then install one'
 
 
 def installed(distributions: Iterable[str]) -> dict[str, str]:
@@ -52,11 +51,11 @@ def check_package(module: str, tried: dict[str, tuple[str, ...]]) -> Finding:
     versions = installed(tried)
     found = ', '.join(f'{name} {version}' for name, version in versions.items()) or 'not installed'
     if len(versions) > 1:
-        return Finding(module, found, 'FAIL', f'{overwritten(versions)}, then install one')
+        return Finding(module, found, 'FAIL', OVERWRITTEN.format(' '.join(versions)))
     if not versions:
         return Finding(module, found, 'FAIL', 'see Installation in the README')
     try:
-        importlib.import_module(module)
+        load(module)
     except Exception as error:
         return Finding(module, found, 'FAIL', f'does not import: {first_line(error)}')
     ((name, version),) = versions.items()
@@ -68,115 +67,54 @@ def check_package(module: str, tried: dict[str, tuple[str, ...]]) -> Finding:
     return Finding(module, found)
 
 
-def overwritten(distributions: Iterable[str]) -> str:
-    return f'these overwrite each other: pip uninstall {" ".join(distributions)}'
-
-
 def check_python() -> Finding:
     found = platform.python_version()
     if sys.version_info < (3, 10):
         return Finding('Python', found, 'FAIL', '3.10 or newer is needed')
-    tried = found.rpartition('.')[0] in PYTHON
-    return Finding('Python', found, *(() if tried else ('warn', f'untested: tried was {", ".join(PYTHON)}')))
+    if found.rpartition('.')[0] not in PYTHON:
+        return Finding('Python', found, 'warn', f'untested: tried was {", ".join(PYTHON)}')
+    return Finding('Python', found)
 
 
-def check_call(what: str, call: Callable[[], str], advice: str, state: str = 'FAIL') -> Finding:
+def check(what: str, works: str, call: Callable[[], object], advice: str, state: str = 'FAIL') -> Finding:
+    """That ``call`` works; ``works`` says what it does."""
     try:
-        return Finding(what, call())
+        call()
     except Exception as error:
         return Finding(what, first_line(error), state, advice)
+    return Finding(what, works)
 
 
 def check_opencv() -> Finding:
-    finding = check_call(
-        'OpenCV', opencv, f'install one of {", ".join(OPENCV[:2])} anew; without a display, the latter'
-    )
+    """Libraries ask for more than one distribution. They have the same files, which matters where the versions differ."""
     versions = installed(OPENCV)
-    if len(versions) < 2:
-        return finding
-    state = 'FAIL' if finding.state == 'FAIL' else 'warn'
-    return finding._replace(state=state, advice=f'{overwritten(versions)}, then install one')
+    found = ', '.join(f'{name} {version}' for name, version in versions.items()) or 'of no distribution'
+    advice = f'install one of {", ".join(OPENCV[:2])} anew; without a display, the latter'
+    resize = check('OpenCV', f'{found}; resizes', lambda: load('cv2').resize(zeros(2, 2, 3), (4, 4)), advice)
+    if len(set(versions.values())) > 1:
+        state = 'warn' if resize.state == 'ok' else 'FAIL'
+        return resize._replace(state=state, advice=OVERWRITTEN.format(' '.join(versions)))
+    return resize
 
 
-def mmcv_ops() -> str:
-    import torch
-    from mmcv.ops import nms
-
-    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
-    kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)[1].tolist()
-    if kept != [0, 2]:
-        raise RuntimeError(f'nms kept {kept} instead of [0, 2]')
-    return 'nms runs on the CPU'
+def zeros(*shape: int) -> Any:
+    return load('numpy').zeros(shape, 'uint8', order='F')
 
 
-def mmcv_cuda_ops() -> str:
-    import torch
-    from mmcv.ops import RoIAlign
-
-    features, rois = torch.ones(1, 1, 8, 8, device='cuda'), torch.tensor([[0.0, 0, 0, 4, 4]], device='cuda')
-    RoIAlign(2, 1.0, 0)(features, rois)
-    return 'RoIAlign runs on the GPU'
-
-
-def numpy_arrays() -> str:
-    import numpy
-    import torch
-
-    torch.from_numpy(numpy.zeros(1)).numpy()
-    return f'{numpy.__version__}, shared with torch'
+def nms(ops: str) -> None:
+    tensor = load('torch').tensor
+    boxes = tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
+    kept = load(ops).nms(boxes, tensor([0.9, 0.8, 0.7]), 0.5)
+    indices = (kept[1] if isinstance(kept, tuple) else kept).tolist()  # mmcv returns the boxes too
+    if indices != [0, 2]:
+        raise RuntimeError(f'nms kept {indices} instead of [0, 2]')
 
 
-def opencv() -> str:
-    import cv2
-    import numpy
-
-    cv2.resize(numpy.zeros((2, 2, 3), numpy.uint8), (4, 4))
-    return f'{cv2.__version__}, resizes'
-
-
-def coco_masks() -> str:
-    import numpy
-    from pycocotools import mask
-
-    mask.area(mask.encode(numpy.ones((2, 2), numpy.uint8, order='F')))
-    return f'{importlib.metadata.version("pycocotools")}, encodes masks'
-
-
-def tensorboard() -> str:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return f'{importlib.metadata.version("tensorboard")}, {SummaryWriter.__name__} imports'
-
-
-def package() -> str:
-    import eca_mm
-
-    return f'{importlib.metadata.version("eca-net-mm")}, {eca_mm.__name__} imports'
-
-
-def torchvision_ops() -> str:
-    import torch
-    import torchvision
-
-    torchvision.ops.nms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([1.0]), 0.5)
-    return 'nms runs on the CPU'
-
-
-def registry() -> str:
-    from mmdet.registry import MODELS
-
-    MODELS.build(dict(type='eca_mm.ECAResNet', depth=18))
-    return 'eca_mm.ECAResNet builds from an mmdet config'
-
-
-def inherited_configs() -> str:
-    from mmengine.utils import get_installed_path
-
+def inherited_configs() -> None:
     for library in ('mmdet', 'mmpretrain'):
-        folder = Path(get_installed_path(library), '.mim', 'configs', '_base_')
+        folder = Path(load('mmengine.utils').get_installed_path(library), '.mim', 'configs', '_base_')
         if not folder.is_dir():
             raise FileNotFoundError(f'no {folder}')
-    return 'mmdet:: and mmpretrain:: are found'
 
 
 def check_cuda() -> list[Finding]:
@@ -184,14 +122,18 @@ def check_cuda() -> list[Finding]:
     if torch is None:
         return []
     if not torch.cuda.is_available():
-        return [
-            Finding('CUDA', 'no GPU', 'warn', 'training runs on the CPU: enough for the shapes configs, not for COCO')
-        ]
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        advice = 'training runs on the CPU: enough for the shapes configs, not for COCO'
+        return [Finding('CUDA', 'no GPU', 'warn', advice)]
+    names = ', '.join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+    def align() -> None:
+        rois = torch.tensor([[0.0, 0, 0, 4, 4]], device='cuda')
+        load('mmcv.ops').RoIAlign(2, 1.0, 0)(torch.ones(1, 1, 8, 8, device='cuda'), rois)
+
     advice = 'mmcv was built without CUDA or for another GPU: build it on this machine (README)'
     return [
-        Finding('CUDA', f'{torch.version.cuda}: {", ".join(names)}'),
-        check_call('mmcv CUDA operators', mmcv_cuda_ops, advice),
+        Finding('CUDA', f'{torch.version.cuda}: {names}'),
+        check('mmcv CUDA operators', 'RoIAlign runs on the GPU', align, advice),
     ]
 
 
@@ -199,35 +141,46 @@ def first_line(error: BaseException) -> str:
     return f'{type(error).__name__}: {str(error).strip() or "?"}'.splitlines()[0][:100]
 
 
+def with_version(distribution: str, what: str) -> str:
+    return ', '.join([*installed([distribution]).values(), what])
+
+
+# fmt: off
 def diagnose() -> list[Finding]:
     return [
         check_python(),
         *(check_package(module, tried) for module, tried in PACKAGES.items()),
-        check_call('eca_mm', package, 'pip install . in the clone, after the above works'),
-        check_call('numpy', numpy_arrays, 'torch and numpy are of different times: install a numpy as old as torch'),
+        check('eca_mm', with_version('eca-net-mm', 'eca_mm imports'), lambda: load('eca_mm'),
+              'pip install . in the clone, after the above works'),
+        check('numpy', with_version('numpy', 'shared with torch'), lambda: load('torch').from_numpy(zeros(1)).numpy(),
+              'torch and numpy are of different times: install a numpy as old as torch'),
         check_opencv(),
-        check_call('pycocotools', coco_masks, 'install pycocotools anew'),
-        check_call('TensorBoard', tensorboard, 'for curves: pip install tensorboard; training runs without', 'warn'),
-        check_call('mmcv operators', mmcv_ops, 'mmcv has no compiled operators (mmcv-lite?): see the README'),
-        check_call('torchvision operators', torchvision_ops, 'torch and torchvision are of different builds'),
-        check_call('registry', registry, 'mend the above first'),
-        check_call(
-            'inherited configs',
-            inherited_configs,
-            'mmengine 0.10.7 needs pkg_resources: pip install "setuptools<81"; mmdet and mmpretrain must be installed, '
-            'a clone in PYTHONPATH has no configs where mmengine looks',
-        ),
+        check('pycocotools', with_version('pycocotools', 'encodes masks'), lambda: load('pycocotools.mask').encode(zeros(2, 2)),
+              'install pycocotools anew'),
+        check('TensorBoard', with_version('tensorboard', 'SummaryWriter imports'), lambda: load('torch.utils.tensorboard'),
+              'for curves: pip install tensorboard; training runs without', 'warn'),
+        check('mmcv operators', 'nms runs on the CPU', lambda: nms('mmcv.ops'),
+              'mmcv has no compiled operators (mmcv-lite?): see the README'),
+        check('torchvision operators', 'nms runs on the CPU', lambda: nms('torchvision.ops'),
+              'torch and torchvision are of different builds'),
+        check('registry', 'eca_mm.ECAResNet builds from an mmdet config',
+              lambda: load('mmdet.registry').MODELS.build(dict(type='eca_mm.ECAResNet', depth=18)),
+              'mend the above first'),
+        check('inherited configs', 'mmdet:: and mmpretrain:: are found', inherited_configs,
+              'mmengine 0.10.7 needs pkg_resources: pip install "setuptools<81"; mmdet and mmpretrain must be installed, '
+              'a clone in PYTHONPATH has no configs where mmengine looks'),
         *check_cuda(),
     ]
+# fmt: on
 
 
 def main() -> None:
     findings = diagnose()
     width = max(len(f.what) for f in findings)
     for f in findings:
-        print(
-            f'{f.state:<5} {f.what:<{width}}  {f.found}' + (f'\n      {"":<{width}}  -> {f.advice}' if f.advice else '')
-        )
+        print(f'{f.state:<5} {f.what:<{width}}  {f.found}')
+        if f.advice:
+            print(f'      {"":<{width}}  -> {f.advice}')
     failures = sum(f.state == 'FAIL' for f in findings)
     print(f'\n{failures} problems: training cannot run' if failures else '\nTraining can run.')
     sys.exit(failures > 0)

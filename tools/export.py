@@ -17,7 +17,7 @@ OF_EXPORTS = ('format', 'part', 'size', 'batch', 'dynamic', 'tolerance', 'rounds
 def main(a: argparse.Namespace) -> None:
     from eca_mm.engine import load_config
     from eca_mm.errors import UserError
-    from eca_mm.export import ExportSettings, export, release
+    from eca_mm.export import export, release
 
     given = {name: getattr(a, name) for name in OF_EXPORTS if getattr(a, name) is not None}
     if a.release and given:
@@ -30,7 +30,7 @@ def main(a: argparse.Namespace) -> None:
     if a.release:
         print(release(cfg, a.checkpoint, a.dst, force=a.force))
     else:
-        print(export(cfg, a.checkpoint, a.dst, ExportSettings(**given, force=a.force)))
+        print(export(cfg, a.checkpoint, a.dst, **given, force=a.force))
 
 
 if __name__ == '__main__':

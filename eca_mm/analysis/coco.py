@@ -24,12 +24,11 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
         backend: 'pycocotools', or 'faster-coco-eval', which is optional.
 
     Returns:
-        'bbox' or 'segm', whichever the file holds, and AP, AP50, AP75, APS, APM, APL, AR1, AR10, AR100, ARS, ARM, ARL as
-        fractions; -1 where there is nothing to detect.
+        'bbox' or 'segm', whichever the file holds, and those of ``NAMES`` as fractions; -1 where there is nothing to detect.
 
     Raises:
-        FileNotFoundError: If a file does not exist.
-        ValueError: If a file is not what it should be, names images or categories that the annotations do not have, or
+        MissingFileError: If a file does not exist.
+        UserError: If a file is not what it should be, names images or categories that the annotations do not have, or
             the backend is unknown or not installed.
     """
     coco, evaluation = _backend(backend)
@@ -70,25 +69,25 @@ def _mask(prediction: dict[str, Any], reference: Any) -> dict[str, Any]:
 
 
 def _backend(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    if name == 'pycocotools':
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        return COCO, COCOeval
-    if name == 'faster-coco-eval':
-        try:
-            from faster_coco_eval import COCO, COCOeval_faster
-        except ImportError as error:
-            raise UserError('the backend faster-coco-eval is not installed: pip install faster-coco-eval') from error
-        return COCO, COCOeval_faster
-    raise UserError(f'backend must be one of {", ".join(BACKENDS)}, got {name!r}')
+    if name not in BACKENDS:
+        raise UserError(f'backend must be one of {", ".join(BACKENDS)}, got {name!r}')
+    try:
+        if name == 'faster-coco-eval':
+            from faster_coco_eval import COCO
+            from faster_coco_eval import COCOeval_faster as COCOeval
+        else:
+            from pycocotools.coco import COCO
+            from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        raise UserError(f'the backend {name} is not installed: pip install {name}') from error
+    return COCO, COCOeval
 
 
 def _read(file: str | Path) -> Any:
-    if not Path(file).is_file():
-        raise MissingFileError(f'file not found: {file}')
     try:
         return json.loads(Path(file).read_bytes())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise MissingFileError(f'file not found: {file}') from error
     except ValueError as error:
         raise UserError(f'{file} is not JSON, or only a part of it: {error}') from error
 
@@ -97,11 +96,10 @@ def _check(found: Any, reference: Any, file: str | Path, ann_file: str | Path) -
     if not isinstance(found, list) or not found or not all(isinstance(p, dict) for p in found):
         what = 'an empty list' if found == [] else f'a {type(found).__name__}'
         raise UserError(f"{file} is {what}; COCO's result format is a list of one object per detection")
-    kind = 'segm' if 'segmentation' in found[0] else 'bbox'
-    needed = {'image_id', 'category_id', 'score', 'segmentation' if kind == 'segm' else 'bbox'}
+    kind, place = ('segm', 'segmentation') if 'segmentation' in found[0] else ('bbox', 'bbox')
     for i, p in enumerate(found):
-        if not needed <= p.keys():
-            raise UserError(f'{file}: detection {i} has no {", ".join(sorted(needed - p.keys()))}')
+        if missing := [key for key in ('category_id', 'image_id', 'score', place) if key not in p]:
+            raise UserError(f'{file}: detection {i} has no {", ".join(missing)}')
         numbers = [p['score'], *(p['bbox'] if kind == 'bbox' and isinstance(p['bbox'], list) else [])]
         finite = all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
         if not finite or len(numbers) != (5 if kind == 'bbox' else 1):

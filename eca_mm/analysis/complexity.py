@@ -6,9 +6,10 @@ device.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,6 @@ from eca_mm.models.attention import ChannelAttention
 Rule = Callable[[Any, Tensor, Tensor], int]  # module, its first input, its output -> operations
 
 
-def _per_input(cost: int) -> Rule:
-    """A cost for each number of the input."""
-    return lambda module, x, y: cost * x.numel()
-
-
 def _conv(module: Any, x: Tensor, y: Tensor) -> int:
     """Multiply-adds; of a transposed convolution those of a convolution with the same output."""
     return y.numel() * prod(module.kernel_size) * module.in_channels // module.groups
@@ -34,64 +30,48 @@ def _conv_bias(module: Any, x: Tensor, y: Tensor) -> int:
     return _conv(module, x, y) + (0 if module.bias is None else y.numel())
 
 
-def _linear(module: Any, x: Tensor, y: Tensor) -> int:
-    """Multiplications and additions."""
-    return y.numel() * (2 * module.in_features - 1)
+def _per_input(cost: int) -> Rule:
+    """A cost for each number of the input."""
+    return lambda module, x, y: cost * x.numel()
 
 
-def _linear_macs(module: Any, x: Tensor, y: Tensor) -> int:
-    return y.numel() * module.in_features
+class Convention(NamedTuple):
+    """A way to count operations."""
+
+    rules: Mapping[type[nn.Module], Rule]  # what a call of a module costs, by its class or the nearest base class
+    shared: str  # which calls of one module object count: 'every', or the 'last'; ResNet's blocks share one ReLU
 
 
-@dataclass(frozen=True)
-class Convention:
-    """A way to count operations.
-
-    Attributes:
-        name: Whose it is.
-        rules: What a call of a module costs, by its class or the nearest base class in the table.
-        shared: Which calls of one module object count: 'every', or the 'last'. ResNet's blocks share one ReLU.
-    """
-
-    name: str
-    rules: Mapping[type[nn.Module], Rule]
-    shared: str
-
-
+# Attention's own is its global average pooling, a function; the modules in it count by themselves.
+_BOTH: dict[type[nn.Module], Rule] = {
+    nn.ReLU: _per_input(1),
+    nn.Identity: _per_input(0),
+    ChannelAttention: _per_input(1),
+}
 # Tables 2 and 3: thop as of 2019, in training mode. The paper prints multiples of 2^30 (G), of 2^20 (M).
 THOP = Convention(
-    'thop, 2019',
     {
+        **_BOTH,
         nn.Conv1d: _conv,
         nn.Conv2d: _conv,
         nn.BatchNorm2d: _per_input(4),
-        nn.ReLU: _per_input(1),
         nn.ReLU6: _per_input(1),
-        nn.Linear: _linear,
+        nn.Linear: lambda module, x, y: y.numel() * (2 * module.in_features - 1),  # multiplications and additions
         nn.AdaptiveAvgPool2d: _per_input(1),
         nn.MaxPool2d: _per_input(0),
-        nn.Identity: _per_input(0),
-        ChannelAttention: _per_input(
-            1
-        ),  # its global average pooling, a function; the modules in it count by themselves
     },
     'last',
 )
 # The official MobileNetV2 pools before its classifier with a function, which thop did not see.
-THOP_MOBILENET = Convention(THOP.name, {**THOP.rules, nn.AdaptiveAvgPool2d: _per_input(0)}, THOP.shared)
+THOP_MOBILENET = Convention({**THOP.rules, nn.AdaptiveAvgPool2d: _per_input(0)}, THOP.shared)
 # Table 4: mmcv 1.x. The paper prints multiples of 10^9.
 MMCV = Convention(
-    'mmcv 1.x',
     {
-        nn.Conv1d: _conv_bias,
-        nn.Conv2d: _conv_bias,
-        nn.ConvTranspose2d: _conv_bias,
+        **_BOTH,
+        **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d), _conv_bias),
         nn.BatchNorm2d: _per_input(2),
-        nn.ReLU: _per_input(1),
-        nn.Linear: _linear_macs,
+        nn.Linear: lambda module, x, y: y.numel() * module.in_features,
         nn.MaxPool2d: _per_input(1),
-        nn.Identity: _per_input(0),
-        ChannelAttention: _per_input(1),
     },
     'every',
 )
@@ -99,15 +79,10 @@ MMCV = Convention(
 
 @dataclass
 class Count:
-    """Operations of one forward pass.
+    """Operations of one forward pass."""
 
-    Attributes:
-        by_kind: Operations by class of module, or by operator.
-        uncounted: Calls of modules or operators that compute something and for which there is no rule.
-    """
-
-    by_kind: Counter[str] = field(default_factory=Counter)
-    uncounted: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)  # by class of module, or by operator
+    uncounted: Counter[str] = field(default_factory=Counter)  # calls of what computes something and has no rule
 
     @property
     def total(self) -> int:
@@ -120,13 +95,7 @@ def parameters(model: nn.Module, trainable: bool = False) -> int:
 
 
 def count_modules(model: nn.Module, forward: Callable[[], object], convention: Convention) -> Count:
-    """Operations of ``forward()`` by a table of rules, counted at the calls of ``model``'s modules.
-
-    Args:
-        model: Its modules are observed.
-        forward: Runs the model once.
-        convention: The rules.
-    """
+    """Operations of ``forward()``, which runs ``model`` once, by a table of rules at the calls of the model's modules."""
     calls: dict[nn.Module, int] = {}
     count = Count()
 
@@ -138,12 +107,10 @@ def count_modules(model: nn.Module, forward: Callable[[], object], convention: C
         elif next(module.children(), None) is None:
             count.uncounted[type(module).__name__] += 1
 
-    handles = [module.register_forward_hook(observe) for module in model.modules()]
-    try:
+    with ExitStack() as hooks:
+        for module in model.modules():
+            hooks.enter_context(module.register_forward_hook(observe))
         forward()
-    finally:
-        for handle in handles:
-            handle.remove()
     for module, operations in calls.items():
         count.by_kind[type(module).__name__] += operations
     return count

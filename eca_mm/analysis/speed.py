@@ -4,11 +4,11 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,44 +18,37 @@ from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload
 from eca_mm.errors import Interrupted, UserError
 from eca_mm.output import check_output, write_atomically
 
-Key = TypeVar('Key')
 
-
-def interleave(turns: Mapping[Key, Callable[[], float]], rounds: int) -> Iterator[dict[Key, float]]:
+def interleave(turns: Mapping[Any, Callable[[], float]], rounds: int) -> Iterator[dict[Any, float]]:
     """Every turn once a round, with a progress bar on stderr; yields the seconds of each round but the first."""
     bar = ProgressBar((rounds + 1) * len(turns), file=sys.stderr)
-    for number in range(rounds + 1):
-        seconds = {}
-        for key, turn in turns.items():
-            seconds[key] = turn()
-            bar.update()
-        if number:  # the round before the first one warmed up
-            yield seconds
+    try:
+        for number in range(rounds + 1):
+            seconds = {}
+            for key, turn in turns.items():
+                seconds[key] = turn()
+                bar.update()
+            if number:  # the round before the first one warmed up
+                yield seconds
+    finally:
+        print(file=sys.stderr)  # below the bar
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the CSV: one model in one mode. Medians over the rounds, with their quartiles.
-
-    Attributes:
-        plain: The baseline's name.
-        images_per_s: Speed.
-        ratio: Speed divided by that of ``plain`` in the same round.
-        peak_memory_MiB: On a GPU, see :class:`Workload`.
-        saved_for_backward_MiB: In training, see :func:`saved_for_backward`.
-    """
+    """A line of the CSV: one model in one mode. Medians over the rounds, with their quartiles."""
 
     model: str
     mode: str
-    plain: str
+    plain: str  # the baseline
     images_per_s: float
     images_per_s_q25: float
     images_per_s_q75: float
-    ratio: float
+    ratio: float  # speed divided by that of the baseline in the same round
     ratio_q25: float
     ratio_q75: float
-    peak_memory_MiB: float | None = None  # noqa: N815
-    saved_for_backward_MiB: float | None = None  # noqa: N815
+    peak_memory_MiB: float | None = None  # noqa: N815  on a GPU, see Workload
+    saved_for_backward_MiB: float | None = None  # noqa: N815  in training, see saved_for_backward()
 
 
 def summarise(
@@ -77,8 +70,7 @@ def summarise(
         yield Line(model, mode, baselines[model], speed, s25, s75, ratio, r25, r75)
 
 
-@dataclass
-class BenchmarkReport:
+class BenchmarkReport(NamedTuple):
     """A measurement and its file."""
 
     file: Path
@@ -86,9 +78,8 @@ class BenchmarkReport:
     lines: list[Line]
 
     def __str__(self) -> str:
-        text = [
-            f'{"model":<28}{"mode":<11}{"images/s":>9}  {"25-75%":<15}{"ratio":>6}  {"25-75%":<13}{"MiB peak, saved"}'
-        ]
+        titles = ('model', 'mode', 'images/s', '25-75%', 'ratio', '25-75%', 'MiB peak, saved')
+        text = ['{:<28}{:<11}{:>9}  {:<15}{:>6}  {:<13}{}'.format(*titles)]
         for x in self.lines:
             memory = ', '.join('-' if m is None else f'{m:.0f}' for m in (x.peak_memory_MiB, x.saved_for_backward_MiB))
             speeds = f'{x.images_per_s_q25:.1f}-{x.images_per_s_q75:.1f}'
@@ -112,18 +103,18 @@ class BenchmarkReport:
 def _measuring(settings: BenchmarkSettings) -> Iterator[None]:
     """Torch's threads, compiler and random numbers as the measurement needs them; as they were, afterwards."""
     threads = torch.get_num_threads()
-    with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, threads)
-        torch.set_num_threads(settings.threads or threads)
-        if settings.compile:  # all models share their classes' code: dynamo's 8 variants of each are too few
-            stack.enter_context(torch._dynamo.config.patch(cache_size_limit=1000))
-        stack.enter_context(seeded())  # detectors draw proposals at random
-        try:
+    # All models share their classes' code: dynamo's 8 variants of each are too few.
+    many = torch._dynamo.config.patch(cache_size_limit=1000) if settings.compile else nullcontext()
+    torch.set_num_threads(settings.threads or threads)
+    try:
+        with many, seeded():  # detectors draw proposals at random
             yield
-        except torch.cuda.OutOfMemoryError as error:
-            raise UserError(
-                f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
-            ) from error
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            f'batch {settings.batch} does not fit on {settings.device_name}: choose a smaller one'
+        ) from error
+    finally:
+        torch.set_num_threads(threads)
 
 
 def benchmark(
@@ -147,9 +138,9 @@ def benchmark(
         Interrupted: After Ctrl-C. The rounds until then are written if there are two.
     """
     named = Path(out).suffix == '.csv'
-    file = check_output(out if named else Path(out) / settings.file_name, force=force or not named)
+    file = check_output(out if named else Path(out) / settings.file_name(), force=force or not named)
     rounds: list[dict[tuple[str, str], float]] = []
-    interrupted = False
+    interrupted = ''
     with _measuring(settings):
         workloads = {model.name: Workload(model, settings) for model in models}
         turns = {(name, mode): partial(w.turn, mode) for mode in settings.modes for name, w in workloads.items()}
@@ -157,18 +148,16 @@ def benchmark(
             for seconds in interleave(turns, settings.rounds):
                 rounds.append(seconds)
         except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            print(file=sys.stderr)  # below the progress bar
-        if len(rounds) < 2:
-            raise Interrupted(f'interrupted after {len(rounds)} of {settings.rounds} rounds: nothing is written')
+            interrupted = f'interrupted after {len(rounds)} of {settings.rounds} rounds'
+            if len(rounds) < 2:
+                raise Interrupted(f'{interrupted}: nothing is written') from None
         baselines = {model.name: model.baseline for model in models}
         lines = [
-            Line(**{**asdict(line), **workloads[line.model].memory(line.mode)})
+            replace(line, **workloads[line.model].memory(line.mode))
             for line in summarise(rounds, baselines, settings.batch * settings.iterations)
         ]
         report = BenchmarkReport(file, {**settings.header(), 'rounds': len(rounds)}, lines)
     report.write()
     if interrupted:
-        raise Interrupted(f'interrupted after {len(rounds)} of {settings.rounds} rounds, which are written: {file}')
+        raise Interrupted(f'{interrupted}, which are written: {file}')
     return report

@@ -11,70 +11,49 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
 
-MODES = ('train', 'inference')
 VERSIONS = ('torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'eca_mm')
-MIB = 2**20
 
 
-@dataclass(frozen=True)
-class BenchmarkModel:
-    """A model to measure.
+class BenchmarkModel(NamedTuple):
+    """A model to measure."""
 
-    Attributes:
-        name: Of its config, or 'timm/...'.
-        baseline: Name of the network without attention that it is compared with: of the same library and group.
-        build: Makes it, with random weights.
-        detector: Whether it takes mmdet's batches.
-    """
-
-    name: str
-    baseline: str
-    build: Callable[[], nn.Module]
-    detector: bool = False
+    name: str  # of its config, or 'timm/...'
+    baseline: str  # the network without attention that it is compared with: of the same library and group
+    build: Callable[[], nn.Module]  # with random weights
+    detector: bool = False  # whether it takes mmdet's batches
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
     """What is measured, and how.
 
-    Attributes:
-        modes: 'train': forward, loss, backward and a step of SGD; 'inference': logits, or a detector's predictions.
-        rounds: Number of rounds after the first one, which warms up. Every model has its turn in every round.
-        iterations: Batches in a turn.
-        batch: Images in a batch.
-        size: Height and width of the images in pixels; by default 224, and 800 for detectors.
-        device: 'cpu' or 'cuda'.
-        amp: torch's automatic mixed precision in its default type: float16 on a GPU, bfloat16 on a CPU.
-        channels_last: Memory format of weights and images.
-        compile: ``torch.compile`` with its defaults.
-        threads: Of torch on the CPU; by default as many as torch chooses.
-
     Raises:
         UserError: If a number is not positive or the device cannot be used.
     """
 
-    modes: Sequence[str] = MODES
-    rounds: int = 20
-    iterations: int = 5
-    batch: int = 8
-    size: int | None = None
-    device: str = 'cpu'
-    amp: bool = False
-    channels_last: bool = False
-    compile: bool = False
-    threads: int | None = None
+    # 'train': forward, loss, backward and a step of SGD; 'inference': logits, or a detector's predictions.
+    modes: Sequence[str] = ('train', 'inference')
+    rounds: int = 20  # after the first one, which warms up; every model has its turn in every round
+    iterations: int = 5  # batches in a turn
+    batch: int = 8  # images
+    size: int | None = None  # height and width of the images in pixels; by default 224, and 800 for detectors
+    device: str = 'cpu'  # or 'cuda'
+    amp: bool = False  # torch's mixed precision in its default type: float16 on a GPU, bfloat16 on a CPU
+    channels_last: bool = False  # memory format of weights and images
+    compile: bool = False  # torch.compile with its defaults
+    threads: int | None = None  # of torch on the CPU; by default as many as torch chooses
 
     def __post_init__(self) -> None:
         for name in ('rounds', 'iterations', 'batch', 'size', 'threads'):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f'{name} must be at least 1, got {getattr(self, name)}')
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UserError(f'{name} must be at least 1, got {value}')
         if self.rounds < 2:
             raise UserError('rounds must be at least 2: one alone has no spread')
         if self.device == 'cuda' and not torch.cuda.is_available():
@@ -83,37 +62,20 @@ class BenchmarkSettings:
             raise UserError('batch norm cannot train on one value per channel: choose batch 2 or size 64')
 
     @property
-    def dtype(self) -> str:
-        amp = str(torch.get_autocast_dtype(self.device)).removeprefix('torch.')
-        return f'amp-{amp}' if self.amp else 'float32'
-
-    @property
-    def layout(self) -> str:
-        return 'channels_last' if self.channels_last else 'contiguous'
-
-    @property
     def device_name(self) -> str:
         if self.device == 'cuda':
             return torch.cuda.get_device_name()
-        try:
-            found = re.search(r'model name\s*: (.+)', Path('/proc/cpuinfo').read_text())
-        except OSError:
-            found = None
+        cpus = Path('/proc/cpuinfo')
+        found = re.search(r'model name\s*: (.+)', cpus.read_text()) if cpus.is_file() else None
         return f'CPU {found[1] if found else platform.processor() or platform.machine()}'
 
-    @property
-    def file_name(self) -> str:
-        """States the settings and the minute, so that no earlier measurement is overwritten."""
-        device = 'cpu' if self.device == 'cpu' else re.sub(r'\W+', '-', self.device_name.lower())
-        parts = ['speed', device, self.dtype, self.layout, *['compile'] * self.compile, f'b{self.batch}']
-        version = torch.__version__.split('+')[0]
-        return '-'.join([*parts, f'torch{version}', f'{datetime.now():%Y%m%d_%H%M%S}']) + '.csv'
-
     def header(self) -> dict[str, object]:
+        """What a measurement is of, by name."""
+        amp = str(torch.get_autocast_dtype(self.device)).removeprefix('torch.')
         return {
             'device': self.device_name,
-            'dtype': self.dtype,
-            'layout': self.layout,
+            'dtype': f'amp-{amp}' if self.amp else 'float32',
+            'layout': 'channels_last' if self.channels_last else 'contiguous',
             'compile': self.compile,
             'batch': self.batch,
             'size': self.size or '224 (detectors 800)',
@@ -124,6 +86,14 @@ class BenchmarkSettings:
             'python': platform.python_version(),
             **{name: importlib.import_module(name).__version__ for name in VERSIONS if importlib.util.find_spec(name)},
         }
+
+    def file_name(self) -> str:
+        """States the settings and the second, so that no earlier measurement is overwritten."""
+        about = self.header()
+        device = 'cpu' if self.device == 'cpu' else re.sub(r'\W+', '-', self.device_name.lower())
+        parts = ['speed', device, about['dtype'], about['layout'], *['compile'] * self.compile, f'b{self.batch}']
+        version = torch.__version__.split('+')[0]
+        return '-'.join(map(str, [*parts, f'torch{version}', f'{datetime.now():%Y%m%d_%H%M%S}'])) + '.csv'
 
 
 @contextmanager
@@ -146,43 +116,33 @@ class Workload:
             and activations, without the images. All models stay on the device; the others' bytes are subtracted.
     """
 
+    @seeded()
     def __init__(self, model: BenchmarkModel, settings: BenchmarkSettings) -> None:
         self.settings = settings
         self.peak: dict[str, int] = {}
-        with seeded():
-            self._build(model, settings)
-
-    def _build(self, model: BenchmarkModel, settings: BenchmarkSettings) -> None:
+        device, size = settings.device, settings.size or (800 if model.detector else 224)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         raw: Any = model.build()
-        raw.to(device=settings.device, memory_format=layout)
+        raw.to(device=device, memory_format=layout)
         self.model: Any = torch.compile(raw) if settings.compile else raw
-        size = settings.size or (800 if model.detector else 224)
         # At a rate of 0 every round has the same weights; the operations are those of any other rate.
         learning = [p for p in raw.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(learning, lr=0.0, momentum=0.9, weight_decay=1e-4)
-        self.scaler = torch.amp.GradScaler(settings.device, enabled=settings.amp and settings.device == 'cuda')
+        self.scaler = torch.amp.GradScaler(device, enabled=settings.amp and device == 'cuda')
         if model.detector:
-            self._use_boxes(raw, size, layout)
+            from mmdet.testing import demo_mm_inputs
+
+            batch = demo_mm_inputs(settings.batch, (3, size, size), num_classes=80, with_mask=raw.with_mask)
+            data = raw.data_preprocessor(batch, True)
+            images, samples = data['inputs'].contiguous(memory_format=layout), data['data_samples']
+            unlabelled = deepcopy(samples)  # predictions are written into them
+            self._predict = lambda: self.model(images, unlabelled, mode='predict')
+            self._loss = lambda: raw.parse_losses(self.model(images, samples, mode='loss'))[0]
         else:
-            self._use_labels(size, layout)
-
-    def _use_labels(self, size: int, layout: torch.memory_format) -> None:
-        n, device = self.settings.batch, self.settings.device
-        images = torch.randn(n, 3, size, size, device=device).contiguous(memory_format=layout)
-        labels = torch.randint(1000, (n,), device=device)
-        self._predict = lambda: self.model(images)
-        self._loss = lambda: nn.functional.cross_entropy(self.model(images), labels)
-
-    def _use_boxes(self, raw: Any, size: int, layout: torch.memory_format) -> None:
-        from mmdet.testing import demo_mm_inputs
-
-        batch = demo_mm_inputs(self.settings.batch, (3, size, size), num_classes=80, with_mask=raw.with_mask)
-        data = raw.data_preprocessor(batch, True)
-        images, samples = data['inputs'].contiguous(memory_format=layout), data['data_samples']
-        unlabelled = deepcopy(samples)  # predictions are written into them
-        self._predict = lambda: self.model(images, unlabelled, mode='predict')
-        self._loss = lambda: raw.parse_losses(self.model(images, samples, mode='loss'))[0]
+            images = torch.randn(settings.batch, 3, size, size, device=device).contiguous(memory_format=layout)
+            labels = torch.randint(1000, (settings.batch,), device=device)
+            self._predict = lambda: self.model(images)
+            self._loss = lambda: nn.functional.cross_entropy(self.model(images), labels)
 
     def loss(self) -> Tensor:
         with torch.autocast(self.settings.device, enabled=self.settings.amp):
@@ -203,9 +163,11 @@ class Workload:
         self.model.train(mode == 'train')
         on_gpu = self.settings.device == 'cuda'
         if on_gpu:
+            momenta = (v for state in self.optimizer.state.values() for v in state.values() if torch.is_tensor(v))
+            resident = sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers(), *momenta))
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-            others = torch.cuda.memory_allocated() - self._resident()
+            others = torch.cuda.memory_allocated() - resident
         start = perf_counter()
         for _ in range(self.settings.iterations):
             self._step(mode)
@@ -214,16 +176,12 @@ class Workload:
             self.peak[mode] = max(self.peak.get(mode, 0), torch.cuda.max_memory_allocated() - others)
         return perf_counter() - start
 
-    def _resident(self) -> int:
-        momenta = (v for state in self.optimizer.state.values() for v in state.values() if torch.is_tensor(v))
-        return sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers(), *momenta))
-
-    def memory(self, mode: str) -> dict[str, float]:
+    def memory(self, mode: str) -> dict[str, Any]:
         """In MiB; what cannot be measured is left out."""
-        memory = {'peak_memory_MiB': self.peak[mode] / MIB} if mode in self.peak else {}
+        memory = {'peak_memory_MiB': self.peak[mode] / 2**20} if mode in self.peak else {}
         if mode == 'train':
             self.model.train()
-            memory['saved_for_backward_MiB'] = saved_for_backward(self.model, self.loss) / MIB
+            memory['saved_for_backward_MiB'] = saved_for_backward(self.model, self.loss) / 2**20
         return memory
 
 

@@ -15,7 +15,6 @@ So decoding, NMS, RoIAlign and the box and mask heads stay with whoever runs the
 
 import copy
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,44 +47,34 @@ class ExportedPart(nn.Module):
 
     def __init__(self, model: Any, part: str) -> None:
         super().__init__()
-        self.part = part
-        self.backbone = model.backbone
+        self.part, self.backbone = part, model.backbone
         self.neck = model.neck if part != 'backbone' and model.with_neck else None
-        self.head: Any = None
-        if part == 'model':
-            self.head = model.head
-        elif part == 'dense':
-            self.head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
+        heads = {'model': 'head', 'dense': 'rpn_head' if hasattr(model, 'rpn_head') else 'bbox_head'}
+        self.head: Any = getattr(model, heads[part]) if part in heads else None
         self.eval().requires_grad_(False)
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """The tensors by name, in the order of :meth:`forward`."""
-        features = self.backbone(images)
+        features: Any = self.backbone(images)
         if self.part == 'backbone':
-            return _numbered('stage', features, self.backbone.out_indices)
+            return {f'stage_{i}': stage for i, stage in zip(self.backbone.out_indices, features, strict=True)}
         if self.neck is not None:
             features = self.neck(features)
         if self.part == 'model':
             return {'logits': self.head(features)}
-        named = _numbered('feature', features, range(len(features)))
+        groups = {'feature': features}
         if self.part == 'dense':
-            for name, levels in zip(('cls', 'bbox'), self.head(features), strict=True):
-                named |= _numbered(name, levels, range(len(levels)))
-        return named
+            groups['cls'], groups['bbox'] = self.head(features)
+        return {f'{name}_{i}': level for name, levels in groups.items() for i, level in enumerate(levels)}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.outputs(images).values())
 
+    @torch.inference_mode()
     def stride(self) -> int:
         """The greatest in it, in pixels: 32 in a backbone, 64 in Faster R-CNN's FPN, 128 in RetinaNet's."""
-        size = 256
-        with torch.inference_mode():
-            levels = [level for level in self.outputs(torch.zeros(1, 3, size, size)).values() if level.dim() == 4]
-        return max([STRIDE, *(size // level.shape[-1] for level in levels)])
-
-
-def _numbered(name: str, tensors: Iterable[Tensor], numbers: Iterable[int]) -> dict[str, Tensor]:
-    return {f'{name}_{i}': tensor for i, tensor in zip(numbers, tensors, strict=True)}
+        outputs = self.outputs(torch.zeros(1, 3, 256, 256)).values()
+        return max([STRIDE, *(256 // level.shape[-1] for level in outputs if level.dim() == 4)])
 
 
 def is_classifier(cfg: Config) -> bool:
@@ -93,7 +82,7 @@ def is_classifier(cfg: Config) -> bool:
 
 
 def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, dict[str, str]]:
-    """A part of the config's model and what must be known to use it.
+    """A part of the config's model, and the metadata for its file: texts; lists and numbers as JSON.
 
     Args:
         cfg: From :func:`eca_mm.engine.load_config`.
@@ -106,13 +95,12 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
     """
     if part not in PARTS:
         raise UserError(f'unknown part {part!r}: choose from {", ".join(PARTS)}')
+    config = config_name(cfg.filename)
     if part == 'dense' and is_classifier(cfg):
-        raise UserError(
-            f'{config_name(cfg.filename)} is a classifier without a dense head: choose --part {", ".join(PARTS[:3])}'
-        )
+        raise UserError(f'{config} is a classifier without a dense head: choose --part {", ".join(PARTS[:3])}')
     if part == 'model' and not is_classifier(cfg):
         raise UserError(
-            f'{config_name(cfg.filename)} is a detector, and a whole one cannot be exported: proposals and detections branch on '
+            f'{config} is a detector, and a whole one cannot be exported: proposals and detections branch on '
             "the values of boxes, and mmcv's NMS has no form outside of PyTorch. --part dense goes furthest: backbone, "
             'neck and the raw outputs of the RPN, or of a one-stage head; there are --part features and backbone too'
         )
@@ -121,7 +109,23 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
     network = ExportedPart(model, part)
     if random:
         _calibrate_batch_norm(network)
-    return network, {**_metadata(cfg, model, network), 'weights': 'random' if random else Path(checkpoint).name}
+    pixels = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    numbers: list[Any] = [getattr(m, 'num_classes', None) for m in model.modules()]
+    facts = {
+        'mean': pixels.get('mean'),
+        'std': pixels.get('std'),
+        'kernel_size': kernel_sizes(network.backbone.state_dict()) or None,
+        'classes': max((n for n in numbers if isinstance(n, int)), default=None),  # the RPN's is 1
+    }
+    return network, {
+        'config': config,
+        'part': part,
+        'input': 'images (N, 3, H, W), float32, (pixel - mean) / std',
+        'channels': 'RGB' if pixels.get('to_rgb') or pixels.get('bgr_to_rgb') else 'BGR',
+        **{name: json.dumps(value) for name, value in facts.items() if value is not None},
+        'producer': f'eca_mm {__version__}, torch {torch.__version__}',
+        'weights': 'random' if random else Path(checkpoint).name,
+    }
 
 
 def random_images(shape: tuple[int, ...]) -> Tensor:
@@ -147,24 +151,3 @@ def fold_batch_norm(network: ExportedPart) -> ExportedPart:
     with ``s = sqrt(v + eps)`` and BN's running mean m and variance v, weight g and bias c.
     """
     return fuse_conv_bn(copy.deepcopy(network))
-
-
-def _metadata(cfg: Config, model: nn.Module, network: ExportedPart) -> dict[str, str]:
-    """Text by name, for the file; lists and numbers as JSON."""
-    normalisation = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    rgb = normalisation.get('to_rgb') or normalisation.get('bgr_to_rgb')
-    numbers: list[Any] = [getattr(m, 'num_classes', None) for m in model.modules()]
-    facts = {
-        'mean': normalisation.get('mean'),
-        'std': normalisation.get('std'),
-        'kernel_size': kernel_sizes(network.backbone.state_dict()) or None,
-        'classes': max((n for n in numbers if isinstance(n, int)), default=None),  # the RPN's is 1
-    }
-    return {
-        'config': config_name(cfg.filename),
-        'part': network.part,
-        'input': 'images (N, 3, H, W), float32, (pixel - mean) / std',
-        'channels': 'RGB' if rgb else 'BGR',
-        **{name: json.dumps(value) for name, value in facts.items() if value is not None},
-        'producer': f'eca_mm {__version__}, torch {torch.__version__}',
-    }

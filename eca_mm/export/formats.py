@@ -5,9 +5,8 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,36 +17,15 @@ from eca_mm.export.exported_part import ExportedPart
 OPSET = 18  # of ai.onnx: ONNX 1.13, of December 2022; the least that torch's exporter writes without converting
 
 Run = Callable[[Tensor], Sequence[Tensor]]
+Write = Callable[[ExportedPart, Tensor, bool, Mapping[str, str], Path], None]
 
 
-@dataclass(frozen=True)
-class Format:
-    """How a network is written and read.
-
-    Attributes:
-        label: The name that reports show.
-        suffixes: Of the files.
-        packages: What must be installed.
-        write: Takes the network, an example of the images, whether batch and size are free, the metadata, and the file.
-        read: Takes the file; what it returns runs on the CPU.
-    """
-
-    label: str
+class Format(NamedTuple):
+    label: str  # in reports
     suffixes: tuple[str, ...]
-    packages: tuple[str, ...]
-    write: Callable[[ExportedPart, Tensor, bool, Mapping[str, str], Path], None]
-    read: Callable[[Path], Run]
-
-    def require(self) -> None:
-        """Raises UserError if a package does not import."""
-        try:
-            for name in self.packages:
-                importlib.import_module(name)
-        except ImportError as error:
-            raise UserError(
-                f'{self.label} needs {", ".join(self.packages)}, and {error.name} does not import: '
-                f'pip install {" ".join(self.packages)}'
-            ) from error
+    packages: tuple[str, ...]  # that it needs
+    write: Write  # takes the network, images as an example, whether batch and size are free, the metadata, and the file
+    read: Callable[[Path], Run]  # what it returns runs on the CPU
 
 
 @contextmanager
@@ -67,7 +45,7 @@ def quietly(what: str) -> Iterator[None]:
 
 
 def _write_onnx(network: ExportedPart, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path) -> None:
-    program = torch.onnx.export(
+    program: Any = torch.onnx.export(
         network,
         (images,),
         dynamo=True,
@@ -77,7 +55,6 @@ def _write_onnx(network: ExportedPart, images: Tensor, dynamic: bool, metadata: 
         opset_version=OPSET,
         verbose=False,
     )
-    assert program is not None  # with dynamo=True
     program.model.metadata_props.update(metadata)
     program.save(file, external_data=False)
     importlib.import_module('onnx').checker.check_model(str(file), full_check=True)
@@ -91,27 +68,21 @@ def _read_onnx(file: Path) -> Run:
     return lambda images: [torch.from_numpy(a) for a in session.run(None, {'images': images.numpy()})]
 
 
-def _write_torch_export(
-    network: ExportedPart, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
-) -> None:
+def _write_pt2(network: ExportedPart, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path) -> None:
     free = {'images': dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)} if dynamic else None
     program = torch.export.export(network, (images,), dynamic_shapes=free)
     torch.export.save(program, file, extra_files={'metadata.json': json.dumps(metadata)})
 
 
-def _write_torchscript(
-    network: ExportedPart, images: Tensor, dynamic: bool, metadata: Mapping[str, str], file: Path
-) -> None:
-    traced = torch.jit.trace(network, (images,), check_trace=False)  # of any batch and size by itself
+def _write_script(network: ExportedPart, images: Tensor, _: bool, metadata: Mapping[str, str], file: Path) -> None:
+    traced = torch.jit.trace(network, (images,), check_trace=False)  # batch and size are always free
     torch.jit.save(traced, str(file), _extra_files={'metadata.json': json.dumps(metadata)})
 
 
 FORMATS = {
     'onnx': Format(f'ONNX, opset {OPSET}', ('.onnx',), ('onnx', 'onnxruntime', 'onnxscript'), _write_onnx, _read_onnx),
-    'torch.export': Format(
-        'torch.export', ('.pt2',), (), _write_torch_export, lambda file: torch.export.load(file).module()
-    ),
-    'torchscript': Format('TorchScript', ('.ts', '.pt'), (), _write_torchscript, lambda file: torch.jit.load(file)),
+    'torch.export': Format('torch.export', ('.pt2',), (), _write_pt2, lambda file: torch.export.load(file).module()),
+    'torchscript': Format('TorchScript', ('.ts', '.pt'), (), _write_script, lambda file: torch.jit.load(file)),
 }
 
 
@@ -119,14 +90,22 @@ def choose_format(dst: Path, name: str | None) -> Format:
     """The named format, or the one that the file's suffix tells.
 
     Raises:
-        UserError: If there is no such format.
+        UserError: If there is no such format, or a package that it needs does not import.
     """
-    if name is not None:
-        if name not in FORMATS:
-            raise UserError(f'unknown format {name!r}: choose from {", ".join(FORMATS)}')
-        return FORMATS[name]
-    for known in FORMATS.values():
-        if dst.suffix.lower() in known.suffixes:
-            return known
-    suffixes = ', '.join(suffix for known in FORMATS.values() for suffix in known.suffixes)
-    raise UserError(f'{dst} has none of the suffixes {suffixes}: rename it, or name the format by --format')
+    if name is not None and name not in FORMATS:
+        raise UserError(f'unknown format {name!r}: choose from {", ".join(FORMATS)}')
+    by_suffix = {suffix: known for known in FORMATS.values() for suffix in known.suffixes}
+    kind = FORMATS[name] if name else by_suffix.get(dst.suffix.lower())
+    if kind is None:
+        raise UserError(
+            f'{dst} has none of the suffixes {", ".join(by_suffix)}: rename it, or name the format by --format'
+        )
+    try:
+        for package in kind.packages:
+            importlib.import_module(package)
+    except ImportError as error:
+        raise UserError(
+            f'{kind.label} needs {", ".join(kind.packages)}, and {error.name} does not import: '
+            f'pip install {" ".join(kind.packages)}'
+        ) from error
+    return kind

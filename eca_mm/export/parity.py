@@ -1,12 +1,11 @@
 """Whether an exported network computes what PyTorch does, and how fast, beside it."""
 
 import math
-import statistics
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
+from statistics import median
 from time import perf_counter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ Shape = tuple[int, int, int, int]
 Outputs = Mapping[str, Tensor]
 
 
+@torch.inference_mode()
 def reference_outputs(network: ExportedPart, shape: Shape) -> Outputs:
     """PyTorch's outputs for :func:`random_images`.
 
@@ -27,8 +27,7 @@ def reference_outputs(network: ExportedPart, shape: Shape) -> Outputs:
         UserError: If an output is not finite, or 0, or the same for black images: any file would agree with such a network.
     """
     images = random_images(shape)
-    with torch.inference_mode():
-        outputs, of_black = network.outputs(images), network.outputs(torch.zeros_like(images))
+    outputs, of_black = network.outputs(images), network.outputs(torch.zeros_like(images))
     for name, tensor in outputs.items():
         if not tensor.isfinite().all():
             raise UserError(f"the network's output {name} is not finite: choose a checkpoint that works")
@@ -40,24 +39,17 @@ def reference_outputs(network: ExportedPart, shape: Shape) -> Outputs:
     return outputs
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """The difference between one output of PyTorch's network and of the exported one, on the same images.
 
     It is judged relative to the output's own greatest value, also where that is below 1: float32 has seven digits at any
     magnitude, and where features reach 40 and offsets of boxes 0.04, no absolute tolerance suits both.
-
-    Attributes:
-        shape: Of the images.
-        output: Its name.
-        largest: The greatest absolute difference; infinite for NaN, and where the shapes differ.
-        magnitude: The greatest absolute value in PyTorch.
     """
 
-    shape: Shape
+    shape: Shape  # of the images
     output: str
-    largest: float
-    magnitude: float
+    largest: float  # absolute; infinite for NaN, and where the shapes differ
+    magnitude: float  # the greatest absolute value in PyTorch
 
     @property
     def relative(self) -> float:
@@ -70,6 +62,7 @@ class Difference:
         )
 
 
+@torch.inference_mode()
 def max_difference(expected: Outputs, run: Run, shape: Shape) -> Difference:
     """The difference in that output of the exported network that differs most, relative to its greatest value.
 
@@ -78,56 +71,33 @@ def max_difference(expected: Outputs, run: Run, shape: Shape) -> Difference:
         run: The exported network.
         shape: Of the images.
     """
-    with torch.inference_mode():
-        got = run(random_images(shape))
-    differences = [
-        Difference(shape, name, _largest(tensor, other), tensor.abs().max().item())
-        for (name, tensor), other in zip(expected.items(), got, strict=True)
-    ]
+    differences = []
+    for (name, tensor), got in zip(expected.items(), run(random_images(shape)), strict=True):
+        largest = (tensor - got).abs().max().item() if tensor.shape == got.shape else math.inf
+        largest = math.inf if math.isnan(largest) else largest
+        differences.append(Difference(shape, name, largest, tensor.abs().max().item()))
     return max(differences, key=lambda difference: difference.relative)
 
 
-def _largest(a: Tensor, b: Tensor) -> float:
-    largest = (a - b).abs().max().item() if a.shape == b.shape else math.inf
-    return math.inf if math.isnan(largest) else largest
+def measure_speed(network: nn.Module, run: Run, shape: Shape, rounds: int) -> str:
+    """Times both on the CPU in turns, one batch a turn, with as many threads as torch has.
 
-
-@dataclass(frozen=True)
-class Speed:
-    """Medians over the rounds; the ratio is taken round by round.
-
-    Attributes:
-        ratio: PyTorch's seconds divided by those of the exported network.
-        pytorch, exported: Seconds for a batch.
-        rounds, threads: How it was measured.
+    Returns:
+        A sentence with medians over the rounds; the ratio of PyTorch's seconds to the file's is taken round by round.
     """
-
-    ratio: float
-    pytorch: float
-    exported: float
-    rounds: int
-    threads: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.ratio:.2f} x PyTorch's: {1000 * self.exported:.1f} ms a batch and {1000 * self.pytorch:.1f} ms "
-            f'(CPU, {self.threads} threads, median of {self.rounds} rounds)'
-        )
-
-
-def measure_speed(network: nn.Module, run: Run, shape: Shape, rounds: int) -> Speed:
-    """Times both on the CPU in turns, one batch a turn, with as many threads as torch has."""
     images = random_images(shape)
-    turns = {'pytorch': partial(_seconds, network, images), 'exported': partial(_seconds, run, images)}
-    seconds: Sequence[dict[str, float]] = list(interleave(turns, rounds))
-    print(file=sys.stderr)  # below the progress bar
-    ratio = statistics.median(s['pytorch'] / s['exported'] for s in seconds)
-    pytorch, exported = (statistics.median(s[key] for s in seconds) for key in turns)
-    return Speed(ratio, pytorch, exported, rounds, torch.get_num_threads())
 
+    @torch.inference_mode()
+    def seconds(forward: Run) -> float:
+        start = perf_counter()
+        forward(images)
+        return perf_counter() - start
 
-def _seconds(run: Run, images: Tensor) -> float:
-    start = perf_counter()
-    with torch.inference_mode():
-        run(images)
-    return perf_counter() - start
+    turns = {'pytorch': partial(seconds, network), 'exported': partial(seconds, run)}
+    measured = list(interleave(turns, rounds))
+    ratio = median(s['pytorch'] / s['exported'] for s in measured)
+    pytorch, exported = (1000 * median(s[key] for s in measured) for key in turns)
+    return (
+        f"{ratio:.2f} x PyTorch's: {exported:.1f} ms a batch and {pytorch:.1f} ms "
+        f'(CPU, {torch.get_num_threads()} threads, median of {rounds} rounds)'
+    )

@@ -3,20 +3,19 @@
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
 from mmengine.config import Config
 
+from eca_mm.analysis.complexity import parameters
 from eca_mm.checkpoints import read_checkpoint, weights_of
 from eca_mm.engine.metrics import BENCHMARKS, Metrics
 from eca_mm.engine.model import load_model
 from eca_mm.engine.model_index import model_entry, task_results
-from eca_mm.errors import UserError
 from eca_mm.output import check_output, write_atomically
 from eca_mm.paths import config_name
 from eca_mm.version import __version__
@@ -28,20 +27,13 @@ _KEPT = (
 )
 
 
-@dataclass(frozen=True)
-class Release:
-    """What was written.
-
-    Attributes:
-        weights: The checkpoint.
-        entry_file, entry: The model index's file for it, and the text in it.
-        remark: Why the entry has no results; empty if it has.
-    """
+class Release(NamedTuple):
+    """What was written."""
 
     weights: Path
     entry_file: Path
-    entry: str
-    remark: str
+    entry: str  # the text in it, for the model index
+    remark: str  # why the entry has no results; empty if it has
 
     def __str__(self) -> str:
         size = self.weights.stat().st_size / 2**20
@@ -65,41 +57,12 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
 
     Raises:
         UserError: If the files exist, without ``force``, or the folder cannot be written into; if the checkpoint cannot be
-            read or does not fit the config, or its ``meta`` is no dictionary; if the ``metrics.json`` is malformed.
+            read or does not fit the config; if the ``metrics.json`` is malformed.
     """
-    folder = Path(folder)
     source = read_checkpoint(checkpoint)
     model = load_model(cfg, source, checkpoint)
     meta = source.get('meta') or {}
-    if not isinstance(meta, Mapping):
-        raise UserError(
-            f'{checkpoint} has a {type(meta).__name__} for meta, where mmengine writes a dictionary: release a file of '
-            'its state_dict alone'
-        )
-    content = _serialise(cfg, source, meta)
-    sha = hashlib.sha256(content).hexdigest()
-    weights = folder / f'{Path(cfg.filename).stem}_{datetime.now():%Y%m%d}-{sha[:8]}.pth'
-    results, remark = results_of(cfg, Path(checkpoint).expanduser())
-    model_index = model_entry(
-        config_name(cfg.filename),
-        training_data=_dataset(cfg, 'train_dataloader'),
-        epochs=plain(meta.get('epoch')),
-        batch_size=cfg.get('images_per_step'),
-        parameters=sum(p.numel() for p in model.parameters()),
-        results=results,
-        weights=weights.name,
-    )
-    entry = yaml.safe_dump({'Models': [model_index]}, sort_keys=False, width=120)
-    files = {weights: content, weights.with_suffix('.yml'): entry}
-    for file in files:
-        check_output(file, force=force)
-    for file, data in files.items():
-        write_atomically(file, data)
-    return Release(weights, weights.with_suffix('.yml'), entry, remark)
-
-
-def _serialise(cfg: Config, source: Mapping[str, Any], meta: Mapping[str, Any]) -> bytes:
-    backbone = {k: plain(v) for k, v in (cfg.model.get('backbone') or {}).items() if k != 'init_cfg'}
+    backbone = {key: plain(value) for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
     kept = {
         'network': f'backbone={backbone}',  # style, strides and dilations are in no tensor
         **{key: plain(meta[key]) for key in _KEPT if key in meta},
@@ -111,7 +74,30 @@ def _serialise(cfg: Config, source: Mapping[str, Any], meta: Mapping[str, Any]) 
     state_dict = {key: value.detach().clone() for key, value in weights_of(source).items()}
     file = io.BytesIO()
     torch.save({'meta': kept, 'state_dict': state_dict}, file)
-    return file.getvalue()
+    content = file.getvalue()
+    digits = hashlib.sha256(content).hexdigest()[:8]
+    weights = Path(folder) / f'{Path(cfg.filename).stem}_{datetime.now():%Y%m%d}-{digits}.pth'
+    results, remark = results_of(cfg, Path(checkpoint).expanduser())
+    model_index = model_entry(
+        config_name(cfg.filename),
+        training_data=_dataset(cfg, 'train_dataloader'),
+        epochs=plain(meta.get('epoch')),
+        batch_size=cfg.get('images_per_step'),
+        parameters=parameters(model),
+        results=results,
+        weights=weights.name,
+    )
+    made = Release(
+        weights,
+        weights.with_suffix('.yml'),
+        yaml.safe_dump({'Models': [model_index]}, sort_keys=False, width=120),
+        remark,
+    )
+    for path in made[:2]:
+        check_output(path, force=force)
+    write_atomically(made.weights, content)
+    write_atomically(made.entry_file, made.entry)
+    return made
 
 
 def plain(value: Any) -> Any:

@@ -14,9 +14,20 @@ from eca_mm.analysis.coco import BACKENDS, NAMES, score
 
 
 @pytest.fixture(scope='module')
-def predictions(coco_root, tmp_path_factory):
-    """Real annotations, shaken: boxes and masks with scores, some of them wrong."""
-    ann_file = coco_root / 'annotations/instances_val2017.json'
+def ann_file(coco_root, tmp_path_factory):
+    """Real annotations of 40 images."""
+    content = json.loads((coco_root / 'annotations/instances_val2017.json').read_text())
+    content['images'] = content['images'][:40]
+    ids = {image['id'] for image in content['images']}
+    content['annotations'] = [a for a in content['annotations'] if a['image_id'] in ids]
+    file = tmp_path_factory.mktemp('annotations') / 'truth.json'
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.fixture(scope='module')
+def predictions(ann_file):
+    """The annotations, shaken: boxes and masks with scores, some of them wrong."""
     truth, rng = COCO(str(ann_file)), np.random.default_rng(0)
     boxes, masks = [], []
     for a in truth.anns.values():
@@ -26,38 +37,47 @@ def predictions(coco_root, tmp_path_factory):
         mask = np.roll(truth.annToMask(a), rng.integers(0, 4), axis=1)
         code = rle.encode(np.asfortranarray(mask))
         masks.append(dict(common, bbox=box, segmentation=dict(code, counts=code['counts'].decode())))
-    folder = tmp_path_factory.mktemp('predictions')
-    (folder / 'p.bbox.json').write_text(json.dumps(boxes))
-    (folder / 'p.segm.json').write_text(json.dumps(masks))
-    return folder, ann_file
+    return dict(bbox=boxes, segm=masks)
 
 
-def scores_of_pycocotools(ann_file, file, kind):
-    found = json.loads(file.read_text())
-    for p in found if kind == 'segm' else ():
-        p.pop('bbox')
+@pytest.fixture
+def scored(ann_file, tmp_path):
+    def run(content, backend='pycocotools'):
+        (tmp_path / 'p.json').write_text(content if isinstance(content, str) else json.dumps(content))
+        return score(tmp_path / 'p.json', ann_file, backend)
+
+    return run
+
+
+@pytest.mark.parametrize('kind', ['bbox', 'segm'])
+def test_is_pycocotools(predictions, scored, ann_file, kind):
+    found = [{k: v for k, v in p.items() if k != 'bbox' or kind == 'bbox'} for p in predictions[kind]]
     with redirect_stdout(io.StringIO()):
         truth = COCO(str(ann_file))
         e = COCOeval(truth, truth.loadRes(found), kind)
         e.evaluate(), e.accumulate(), e.summarize()
-    return dict(zip(NAMES, e.stats, strict=True))
-
-
-@pytest.mark.parametrize('kind', ['bbox', 'segm'])
-def test_is_pycocotools(predictions, kind):
-    folder, ann_file = predictions
-    expected = scores_of_pycocotools(ann_file, folder / f'p.{kind}.json', kind)
-    assert score(folder / f'p.{kind}.json', ann_file) == (kind, expected)
-    assert 0.1 < expected['AP'] < 0.9
-
-
-@pytest.mark.parametrize('kind', ['bbox', 'segm'])
-def test_backends_agree(predictions, kind):
+    expected = dict(zip(NAMES, e.stats, strict=True))
+    assert scored(predictions[kind]) == (kind, expected) and 0.1 < expected['AP'] < 0.9
     pytest.importorskip('faster_coco_eval')
-    folder, ann_file = predictions
-    _, slow = score(folder / f'p.{kind}.json', ann_file)
-    _, fast = score(folder / f'p.{kind}.json', ann_file, 'faster-coco-eval')
-    assert fast == pytest.approx(slow, abs=1e-9)
+    assert scored(predictions[kind], 'faster-coco-eval') == (kind, pytest.approx(expected, abs=1e-9))
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_masks_in_every_code(scored, ann_file, backend):
+    """Polygons and uncompressed run lengths score as pycocotools' own encoding of them."""
+    truth = COCO(str(ann_file))
+    found = {'polygons': [], 'lists': [], 'compressed': []}
+    for a in (a for a in truth.anns.values() if isinstance(a['segmentation'], list)):
+        mask = truth.annToMask(a).T.ravel()
+        edges = np.flatnonzero(np.diff(mask, prepend=0, append=1 - mask[-1]))
+        code = truth.annToRLE(a)
+        common = dict(image_id=a['image_id'], category_id=a['category_id'], score=0.5)
+        found['polygons'].append(dict(common, segmentation=a['segmentation']))
+        counts = np.diff(edges, prepend=0).tolist()
+        found['lists'].append(dict(common, segmentation=dict(size=code['size'], counts=counts)))
+        found['compressed'].append(dict(common, segmentation=dict(code, counts=code['counts'].decode())))
+    first, *others = (scored(masks, backend) for masks in found.values())
+    assert others == [first, first] and first[0] == 'segm' and first[1]['AP'] > 0.5
 
 
 @pytest.mark.parametrize(('content', 'sentence'), [
@@ -68,40 +88,13 @@ def test_backends_agree(predictions, kind):
     ('[{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', 'detection 0 has no category_id'),
     ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 1}]', 'four in its bbox'),
     ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": "high"}]', 'number as score'),
-    ('[{"image_id": -7, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', 'image_id -7'),
-    ('[{"image_id": "1", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', "image_id '1'"),
     ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": NaN}]', 'number as score'),
+    ('[{"image_id": "1", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', "image_id '1'"),
+    ('[{"image_id": -7, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', 'image_id -7'),
 ])  # fmt: skip
-def test_refuses_predictions(predictions, tmp_path, content, sentence):
-    (tmp_path / 'p.json').write_text(content)
+def test_refuses_predictions(scored, content, sentence):
     with pytest.raises(ValueError, match=rf'p\.json.*{sentence}'):
-        score(tmp_path / 'p.json', predictions[1])
-
-
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_masks_in_every_code(predictions, tmp_path, backend):
-    """Polygons and uncompressed run lengths score as pycocotools' own encoding of them."""
-    ann_file = predictions[1]
-    truth = COCO(str(ann_file))
-    found = {'polygons': [], 'lists': [], 'compressed': []}
-    for a in (a for a in truth.anns.values() if isinstance(a['segmentation'], list)):
-        mask = truth.annToMask(a).T.ravel()
-        edges = np.flatnonzero(np.diff(mask, prepend=0, append=1 - mask[-1]))
-        code = truth.annToRLE(a)
-        codes = {
-            'polygons': a['segmentation'],
-            'lists': dict(size=code['size'], counts=np.diff(edges, prepend=0).tolist()),
-            'compressed': dict(code, counts=code['counts'].decode()),
-        }
-        for kind, segmentation in codes.items():
-            found[kind].append(
-                dict(image_id=a['image_id'], category_id=a['category_id'], score=0.5, segmentation=segmentation)
-            )
-    scores = []
-    for kind, masks in found.items():
-        (tmp_path / f'{kind}.json').write_text(json.dumps(masks))
-        scores.append(score(tmp_path / f'{kind}.json', ann_file, backend))
-    assert scores[0] == scores[1] == scores[2] and scores[0][0] == 'segm' and scores[0][1]['AP'] > 0.5
+        scored(content)
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
@@ -110,31 +103,23 @@ def test_masks_in_every_code(predictions, tmp_path, backend):
     (dict(size=[2, 2], counts='04'), r'has size \[2, 2\], not that of the image'),
     (dict(size=[2, 2]), 'counts'),
 ])  # fmt: skip
-def test_refuses_masks(predictions, tmp_path, backend, segmentation, sentence):
-    folder, ann_file = predictions
-    found = json.loads((folder / 'p.segm.json').read_text())
-    (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], segmentation=segmentation)]))
+def test_refuses_masks(predictions, scored, backend, segmentation, sentence):
     with pytest.raises(ValueError, match=rf'p\.json cannot be scored by {backend}.*{sentence}') as error:
-        score(tmp_path / 'p.json', ann_file, backend)
+        scored([dict(predictions['segm'][0], segmentation=segmentation)], backend)
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('part', ['{"images": 5', '{"images": [{}]', '{"images": []', '{"images": [{"id": 1}]'])
-def test_refuses_annotations(predictions, tmp_path, part):
-    (tmp_path / 'a.json').write_text(f'{part}, "annotations": [{{"id": 1}}], "categories": []}}')
-    with pytest.raises(ValueError, match=r'a\.json'):
-        score(predictions[0] / 'p.bbox.json', tmp_path / 'a.json')
-
-
-def test_refuses_the_rest(predictions, tmp_path):
-    folder, ann_file = predictions
-    found = json.loads((folder / 'p.bbox.json').read_text())
-    (tmp_path / 'p.json').write_text(json.dumps([dict(found[0], category_id=99)]))
+def test_refuses_the_rest(predictions, scored, ann_file, tmp_path):
+    found = predictions['bbox']
     with pytest.raises(ValueError, match='category_id 99'):
-        score(tmp_path / 'p.json', ann_file)
-    with pytest.raises(ValueError, match='not COCO annotations'):
-        score(tmp_path / 'p.json', folder / 'p.bbox.json')
-    with pytest.raises(FileNotFoundError, match='nowhere'):
-        score(folder / 'nowhere.json', ann_file)
+        scored([dict(found[0], category_id=99)])
     with pytest.raises(ValueError, match="'cocoapi'"):
-        score(folder / 'p.bbox.json', ann_file, 'cocoapi')
+        scored(found, 'cocoapi')
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        score(tmp_path / 'nowhere.json', ann_file)
+    with pytest.raises(ValueError, match='not COCO annotations'):
+        score(tmp_path / 'p.json', tmp_path / 'p.json')
+    for part in ('{"images": 5', '{"images": [{}]', '{"images": []', '{"images": [{"id": 1}]'):
+        (tmp_path / 'a.json').write_text(f'{part}, "annotations": [{{"id": 1}}], "categories": []}}')
+        with pytest.raises(ValueError, match=r'a\.json'):
+            score(tmp_path / 'p.json', tmp_path / 'a.json')

@@ -11,7 +11,7 @@ from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload
 from eca_mm.engine import Interrupted, load_config
 from eca_mm.engine.model import build_model
 from eca_mm.paper.benchmark_models import benchmark_models
-from tests.support import REPOSITORY, succeeded
+from tests.support import REPOSITORY
 
 
 def tiny(width):
@@ -38,8 +38,8 @@ def test_wrong_settings(settings, sentence, monkeypatch):
 
 def test_file_name_states_the_settings():
     name = r'speed-cpu-float32-contiguous-b8-torch[\d.]+-\d{8}_\d{6}\.csv'
-    assert re.fullmatch(name, BenchmarkSettings().file_name)
-    name = BenchmarkSettings(amp=True, channels_last=True, compile=True, batch=2).file_name
+    assert re.fullmatch(name, BenchmarkSettings().file_name())
+    name = BenchmarkSettings(amp=True, channels_last=True, compile=True, batch=2).file_name()
     assert name.startswith('speed-cpu-amp-bfloat16-channels_last-compile-b2-torch')
 
 
@@ -53,12 +53,12 @@ def test_memory_by_hand():
 def test_attention_keeps_one_more_copy_of_every_block():
     saved = {}
     for model in benchmark_models(['imagenet/eca_resnet50', 'timm/ecaresnet50']):
-        workload = Workload(model, BenchmarkSettings(batch=2, size=64))
-        saved[model.name] = saved_for_backward(workload.model.train(), workload.loss)
+        workload = Workload(model, BenchmarkSettings(batch=1))  # of 224 x 224 pixels
+        saved[model.name] = workload.memory('train')['saved_for_backward_MiB']
     assert saved['timm/resnet50'] == pytest.approx(saved['imagenet/resnet50'], rel=1e-3)
-    assert saved['timm/ecaresnet50'] / saved['timm/resnet50'] == pytest.approx(1.270, abs=1e-3)
+    assert saved['timm/ecaresnet50'] / saved['timm/resnet50'] == pytest.approx(1.258, abs=1e-3)
     # Ours may be leaner than the formula, never worse.
-    assert saved['imagenet/eca_resnet50'] / saved['imagenet/resnet50'] < 1.271
+    assert saved['imagenet/eca_resnet50'] / saved['imagenet/resnet50'] < 1.259
 
 
 def test_every_model_once_a_round(capsys):
@@ -77,92 +77,95 @@ def test_statistics_by_hand():
     assert eca == Line('eca', 'train', 'plain', 2.0, 1.5, 3.0, 0.5, 0.5, 0.5)
 
 
-class TestBenchmark:
-    @pytest.mark.parametrize('options', [{}, dict(amp=True, channels_last=True)])
-    def test_tiny(self, options, tmp_path):
-        report = benchmark(TINY, BenchmarkSettings(**SHORT, **options), tmp_path / 'new')
-        assert [(x.model, x.mode, x.plain) for x in report.lines] == [
-            (name, mode, 'plain') for mode in ('train', 'inference') for name in ('plain', 'wide')
-        ]
-        plain, wide, *inference = report.lines
-        assert plain.ratio == plain.ratio_q25 == 1 and wide.images_per_s > 0
-        assert 0 < plain.saved_for_backward_MiB < wide.saved_for_backward_MiB
-        assert {x.saved_for_backward_MiB for x in inference} == {x.peak_memory_MiB for x in report.lines} == {None}
-        assert [*(tmp_path / 'new').iterdir()] == [report.file]
-        header = report.file.read_text()
-        assert '\n# rounds: 2\n' in header and f'\n# torch: {torch.__version__}\n' in header
-        assert 'wide' in str(report)
-
-    def test_torch_is_left_as_it_was(self, monkeypatch, tmp_path):
-        seen = []
-        monkeypatch.setattr(torch, 'compile', lambda model: seen.append(torch._dynamo.config.cache_size_limit) or model)
-
-        def state():
-            return torch.get_num_threads(), torch._dynamo.config.cache_size_limit, torch.get_rng_state().tolist()
-
-        before = state()
-        settings = BenchmarkSettings(**SHORT, modes=['train'], compile=True, threads=before[0] + 1)
-        report = benchmark(TINY, settings, tmp_path)
-        assert state() == before
-        assert f'\n# threads: {before[0] + 1}\n' in report.file.read_text() and seen == [1000, 1000]
-
-    def test_training_changes_no_weight(self):
-        workload = Workload(TINY[0], BenchmarkSettings(**SHORT))
-        before = [p.clone() for p in workload.model.parameters()]
-        workload.turn('train')
-        assert all(map(torch.equal, before, workload.model.parameters()))
-        assert all(s['momentum_buffer'].any() for s in workload.optimizer.state.values())
-
-    @pytest.mark.parametrize(('rounds', 'written'), [(1, False), (2, True)])
-    def test_interrupted(self, rounds, written, monkeypatch, tmp_path):
-        """Ctrl-C in the round after the given number of complete ones."""
-        turn, left = Workload.turn, iter(range(2 * (1 + rounds) + 1))
-
-        def interrupted(self, mode):
-            if next(left, None) is None:
-                raise KeyboardInterrupt
-            return turn(self, mode)
-
-        monkeypatch.setattr(Workload, 'turn', interrupted)
-        settings = BenchmarkSettings(**SHORT | dict(rounds=9), modes=['train'])
-        with pytest.raises(Interrupted, match=f'interrupted after {rounds} of 9 rounds'):
-            benchmark(TINY, settings, tmp_path / 'b.csv')
-        assert (tmp_path / 'b.csv').is_file() == written
-        assert not written or '# rounds: 2\n' in (tmp_path / 'b.csv').read_text()
-
-    @pytest.mark.parametrize('where', ['__init__', 'turn'])
-    def test_out_of_memory(self, where, monkeypatch, tmp_path):
-        def full(self, *args):
-            raise torch.cuda.OutOfMemoryError
-
-        monkeypatch.setattr(Workload, where, full)
-        with pytest.raises(ValueError, match='batch 2 does not fit on CPU .*: choose a smaller one'):
-            benchmark(TINY, BenchmarkSettings(**SHORT), tmp_path)
-
-    def test_what_exists(self, tmp_path):
-        file = tmp_path / 'mine.csv'
-        file.write_text('precious')
-        with pytest.raises(FileExistsError, match=r'mine\.csv exists: .*--force'):
-            benchmark(TINY, BenchmarkSettings(**SHORT), file)
-        with pytest.raises(ValueError, match=r'folder cannot be made a folder'):
-            benchmark(TINY, BenchmarkSettings(**SHORT), file / 'folder')
-        assert file.read_text() == 'precious'
-        assert benchmark(TINY, BenchmarkSettings(**SHORT, modes=['inference']), file, force=True).file == file
-        assert file.read_text().startswith('# device: ')
-
-    def test_detector(self):
-        small = {'model.backbone.depth': 18, 'model.neck.in_channels': [64, 128, 256, 512]}
-        cfg = load_config(REPOSITORY / 'configs/mask_rcnn_r50_fpn_1x.py', cfg_options=small)
-        model = BenchmarkModel('detector', 'detector', lambda: build_model(cfg), detector=True)
-        workload = Workload(model, BenchmarkSettings(**SHORT | dict(size=64)))
-        assert workload.turn('train') > 0 and workload.turn('inference') > 0
-        assert workload.memory('train')['saved_for_backward_MiB'] > 1
+@pytest.mark.parametrize('options', [{}, dict(amp=True, channels_last=True)])
+def test_tiny(options, tmp_path):
+    report = benchmark(TINY, BenchmarkSettings(**SHORT, **options), tmp_path / 'new')
+    assert [(x.model, x.mode, x.plain) for x in report.lines] == [
+        (name, mode, 'plain') for mode in ('train', 'inference') for name in ('plain', 'wide')
+    ]
+    plain, wide, *inference = report.lines
+    assert plain.ratio == plain.ratio_q25 == 1 and wide.images_per_s > 0
+    assert 0 < plain.saved_for_backward_MiB < wide.saved_for_backward_MiB
+    assert {x.saved_for_backward_MiB for x in inference} == {x.peak_memory_MiB for x in report.lines} == {None}
+    assert [*(tmp_path / 'new').iterdir()] == [report.file]
+    header = report.file.read_text()
+    assert '\n# rounds: 2\n' in header and f'\n# torch: {torch.__version__}\n' in header
+    assert 'wide' in str(report)
 
 
-def test_tool(run_tool, tmp_path):
+def test_torch_is_left_as_it_was(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(torch, 'compile', lambda model: seen.append(torch._dynamo.config.cache_size_limit) or model)
+
+    def state():
+        return torch.get_num_threads(), torch._dynamo.config.cache_size_limit, torch.get_rng_state().tolist()
+
+    before = state()
+    settings = BenchmarkSettings(**SHORT, modes=['train'], compile=True, threads=before[0] + 1)
+    report = benchmark(TINY, settings, tmp_path)
+    assert state() == before
+    assert f'\n# threads: {before[0] + 1}\n' in report.file.read_text() and seen == [1000, 1000]
+
+
+def test_training_changes_no_weight():
+    workload = Workload(TINY[0], BenchmarkSettings(**SHORT))
+    before = [p.clone() for p in workload.model.parameters()]
+    workload.turn('train')
+    assert all(map(torch.equal, before, workload.model.parameters()))
+    assert all(s['momentum_buffer'].any() for s in workload.optimizer.state.values())
+
+
+@pytest.mark.parametrize(('rounds', 'written'), [(1, False), (2, True)])
+def test_interrupted(rounds, written, monkeypatch, tmp_path):
+    """Ctrl-C in the round after the given number of complete ones."""
+    turn, left = Workload.turn, iter(range(2 * (1 + rounds) + 1))
+
+    def interrupted(self, mode):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return turn(self, mode)
+
+    monkeypatch.setattr(Workload, 'turn', interrupted)
+    with pytest.raises(Interrupted, match=f'interrupted after {rounds} of 9 rounds'):
+        benchmark(TINY, BenchmarkSettings(**SHORT | dict(rounds=9), modes=['train']), tmp_path / 'b.csv')
+    assert (tmp_path / 'b.csv').is_file() == written
+    assert not written or '# rounds: 2\n' in (tmp_path / 'b.csv').read_text()
+
+
+@pytest.mark.parametrize('where', ['__init__', 'turn'])
+def test_out_of_memory(where, monkeypatch, tmp_path):
+    def full(self, *args):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(Workload, where, full)
+    with pytest.raises(ValueError, match='batch 2 does not fit on CPU .*: choose a smaller one'):
+        benchmark(TINY, BenchmarkSettings(**SHORT), tmp_path)
+
+
+def test_what_exists(tmp_path):
+    file = tmp_path / 'mine.csv'
+    file.write_text('precious')
+    with pytest.raises(FileExistsError, match=r'mine\.csv exists: .*--force'):
+        benchmark(TINY, BenchmarkSettings(**SHORT), file)
+    with pytest.raises(ValueError, match=r'folder cannot be made a folder'):
+        benchmark(TINY, BenchmarkSettings(**SHORT), file / 'folder')
+    assert file.read_text() == 'precious'
+    assert benchmark(TINY, BenchmarkSettings(**SHORT, modes=['inference']), file, force=True).file == file
+    assert file.read_text().startswith('# device: ')
+
+
+def test_detector():
+    small = {'model.backbone.depth': 18, 'model.neck.in_channels': [64, 128, 256, 512]}
+    cfg = load_config(REPOSITORY / 'configs/mask_rcnn_r50_fpn_1x.py', cfg_options=small)
+    model = BenchmarkModel('detector', 'detector', lambda: build_model(cfg), detector=True)
+    workload = Workload(model, BenchmarkSettings(**SHORT | dict(size=64)))
+    assert workload.turn('train') > 0 and workload.turn('inference') > 0
+    assert workload.memory('train')['saved_for_backward_MiB'] > 1
+
+
+def test_tool(in_process, tmp_path):
     options = '--batch 1 --size 32 --rounds 2 --iterations 1 --modes inference --device cpu --out new/speed.csv'
-    process = run_tool('benchmark', 'imagenet/eca_resnet50', *options.split())
-    assert 'written: new/speed.csv' in succeeded(process) and 'ETA' in process.stderr
+    assert 'written: new/speed.csv' in in_process('benchmark', 'imagenet/eca_resnet50', *options.split())
     lines = (tmp_path / 'new/speed.csv').read_text().splitlines()[-2:]
     assert [line.split(',')[:3] for line in lines] == [
         [f'imagenet/{name}', 'inference', 'imagenet/resnet50'] for name in ('resnet50', 'eca_resnet50')
