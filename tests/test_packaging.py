@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 
 import eca_mm
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, succeeded
 
 OPENMMLAB = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'onedl')
 
@@ -36,50 +36,11 @@ sys.modules['mmdet'] = sys.modules['pycocotools'] = None  # imports of them fail
 from mmpretrain.registry import MODELS
 MODELS.build(dict(type='eca_mm.ECAResNet', depth=18))
 """
-    process = run(sys.executable, '-c', program)
-    assert process.returncode == 0, process.stderr
+    succeeded(run(sys.executable, '-c', program))
 
 
-def test_needs_no_mmpretrain_for_the_layers():
-    """mmengine would swallow an ImportError, and report that it cannot find `None`."""
-    program = """
-import sys
-sys.modules['mmpretrain'] = None
-from mmdet.registry import MODELS
-plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
-backbone = MODELS.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin]))
-assert sum('.eca.' in name for name in backbone.state_dict()) == 16
-from eca_mm.models import *
-ECALayer
-"""
-    process = run(sys.executable, '-c', program)
-    assert process.returncode == 0, process.stderr
-    assert 'UserWarning: eca_mm has its layers, but no backbones: mmpretrain does not import' in process.stderr
-
-
-def test_wheel(tmp_path):
-    """`pip install .` from a copy: all modules, the type marker, the configs, the page and the measured speeds."""
-    if shutil.which('uv') is None:
-        pytest.skip('no uv to build with')
-    source = shutil.copytree(
-        REPOSITORY, tmp_path / 'source', symlinks=True,
-        ignore=shutil.ignore_patterns('.venv*', 'work_dirs', 'data', '.git', '*.egg-info', 'build', 'checkpoints.d'),
-    )  # fmt: skip
-    process = run('uv', 'pip', 'install', '--no-deps', '--target', tmp_path / 'site', source)
-    assert process.returncode == 0, process.stderr
-    modules = {f.relative_to(REPOSITORY) for f in (REPOSITORY / 'eca_mm').rglob('*.py')}
-    installed = {f.relative_to(tmp_path / 'site') for f in (tmp_path / 'site/eca_mm').rglob('*.py')}
-    assert modules <= installed
-    assert (tmp_path / 'site/eca_mm/py.typed').exists()
-    configs = {f.relative_to(REPOSITORY) for f in (REPOSITORY / 'configs').rglob('*.py')}
-    assert all((tmp_path / 'site/eca_mm/.mim' / f).is_file() for f in configs)
-    data = [f for f in (REPOSITORY / 'eca_mm/paper').rglob('*') if f.suffix in ('.html', '.css', '.js', '.csv')]
-    assert len(data) >= 4 and all((tmp_path / 'site' / f.relative_to(REPOSITORY)).is_file() for f in data)
-    assert not (tmp_path / 'site/tests').exists()
-    assert (tmp_path / f'site/eca_net_mm-{eca_mm.__version__}.dist-info').is_dir()
-
-
-def test_configs_are_inherited_by_path_without_importing_us(tmp_path):
+def test_configs_are_inherited_by_path_and_the_layers_need_no_mmpretrain(tmp_path):
+    """The configs without importing us. Of a missing mmpretrain mmengine would tell that it cannot find `None`."""
     expected = []
     for folder in (REPOSITORY / 'configs', REPOSITORY / 'eca_mm/.mim/configs'):
         for name, batch in (('faster_rcnn_eca_r50_fpn_1x', 8), ('imagenet/eca_resnet50', 256)):
@@ -93,9 +54,40 @@ for path in sys.argv[1:]:
     cfg = Config.fromfile(path, import_custom_modules=False)
     print(cfg.model.backbone.type, cfg.model.backbone.depth, cfg.images_per_step)
 assert 'eca_mm' not in sys.modules
+
+assert 'mmpretrain' not in sys.modules
+sys.modules['mmpretrain'] = None
+from mmdet.registry import MODELS
+plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
+backbone = MODELS.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin]))
+assert sum('.eca.' in name for name in backbone.state_dict()) == 16
+from eca_mm.models import *
+ECALayer
 """
     process = run(sys.executable, '-c', program, *sorted(tmp_path.iterdir()))
-    assert process.returncode == 0 and process.stdout.splitlines() == expected, process.stderr
+    assert succeeded(process).splitlines() == expected
+    assert 'UserWarning: eca_mm has its layers, but no backbones: mmpretrain does not import' in process.stderr
+
+
+def test_wheel(tmp_path):
+    """`pip install .` from a copy: all modules, the type marker, the configs, the page and the measured speeds."""
+    if shutil.which('uv') is None:
+        pytest.skip('no uv to build with')
+    source = shutil.copytree(
+        REPOSITORY, tmp_path / 'source', symlinks=True,
+        ignore=shutil.ignore_patterns('.venv*', 'work_dirs', 'data', '.git', '*.egg-info', 'build', 'checkpoints.d'),
+    )  # fmt: skip
+    succeeded(run('uv', 'pip', 'install', '--no-deps', '--target', tmp_path / 'site', source))
+    modules = {f.relative_to(REPOSITORY) for f in (REPOSITORY / 'eca_mm').rglob('*.py')}
+    installed = {f.relative_to(tmp_path / 'site') for f in (tmp_path / 'site/eca_mm').rglob('*.py')}
+    assert modules <= installed
+    assert (tmp_path / 'site/eca_mm/py.typed').exists()
+    configs = {f.relative_to(REPOSITORY) for f in (REPOSITORY / 'configs').rglob('*.py')}
+    assert all((tmp_path / 'site/eca_mm/.mim' / f).is_file() for f in configs)
+    data = [f for f in (REPOSITORY / 'eca_mm/paper').rglob('*') if f.suffix in ('.html', '.css', '.js', '.csv')]
+    assert len(data) >= 4 and all((tmp_path / 'site' / f.relative_to(REPOSITORY)).is_file() for f in data)
+    assert not (tmp_path / 'site/tests').exists()
+    assert (tmp_path / f'site/eca_net_mm-{eca_mm.__version__}.dist-info').is_dir()
 
 
 def test_configs_are_inherited_by_name_after_importing_us(tmp_path):
@@ -119,22 +111,21 @@ class TestDoctor:
         monkeypatch.syspath_prepend(tmp_path)
 
         def distribution(name, version):
-            info = tmp_path / f'{name}-{version}.dist-info'
-            info.mkdir()
-            (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+            (tmp_path / f'{name}.dist-info').mkdir(exist_ok=True)
+            (tmp_path / f'{name}.dist-info/METADATA').write_text(f'Name: {name}\nVersion: {version}\n')
 
         return distribution
 
     def test_a_healthy_environment(self, tmp_path):
-        process = run(sys.executable, REPOSITORY / 'tools/doctor.py', cwd=tmp_path)
-        assert process.returncode == 0, process.stdout
-        assert 'Training can run.' in process.stdout and 'FAIL' not in process.stdout
-        assert importlib.metadata.version('torch') in process.stdout
+        screen = succeeded(run(sys.executable, REPOSITORY / 'tools/doctor.py', cwd=tmp_path))
+        assert 'Training can run.' in screen and 'FAIL' not in screen
+        assert importlib.metadata.version('torch') in screen
 
     def test_what_does_not_import(self, doctor, monkeypatch, capsys):
         """Masks, whose package imports even where its compiled part is missing; and curves, which training does without."""
-        for module in ('mmdet', 'pycocotools', 'pycocotools._mask', 'tensorboard', 'torch.utils.tensorboard'):
+        for module in ('mmdet', 'pycocotools._mask', 'tensorboard', 'torch.utils.tensorboard'):
             monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.delitem(sys.modules, 'pycocotools.mask', raising=False)  # imported by others before
         with pytest.raises(SystemExit) as end:
             doctor.main()
         screen = capsys.readouterr().out
@@ -147,10 +138,16 @@ class TestDoctor:
         install('mmcv_lite', '2.1.0')
         finding = doctor.check_package('mmcv', doctor.PACKAGES['mmcv'])
         assert finding.state == 'FAIL' and 'overwrite each other: pip uninstall' in finding.advice
-        install('opencv_python_headless', '4.12.0.88'), install('opencv_contrib_python', '4.12.0.88')
-        finding = doctor.check_opencv()
-        assert finding.state == 'warn' and 'overwrite each other: pip uninstall' in finding.advice
-        assert 'opencv-contrib-python' in finding.advice and 'opencv-python-headless' in finding.advice
+
+    def test_two_distributions_of_opencv(self, doctor, install, monkeypatch):
+        """They have the same files: of one version they do no harm, and imaug asks for both."""
+        names = ('opencv-python-headless', 'opencv-contrib-python')
+        monkeypatch.setattr(doctor, 'OPENCV', names)
+        for version, state in (('4.12.0.88', 'ok'), ('4.13.0.90', 'warn')):
+            install('opencv_python_headless', '4.12.0.88'), install('opencv_contrib_python', version)
+            finding = doctor.check_opencv()
+            assert finding.state == state and all(name in finding.found for name in names)
+            assert ('overwrite each other: pip uninstall' in finding.advice) == (state == 'warn')
 
     def test_versions(self, doctor, install):
         install('torchvision', '0.28.1'), install('torch', '2.5.1')
@@ -164,11 +161,6 @@ class TestDoctor:
         rows = re.findall(r'^\| (?:onedl|originals) ([\d., ]+) \| ([\d., ]+) \|', readme, re.MULTILINE)
         modules = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'torch', 'torchvision')
         expected = {pair for row in rows for pair in zip(modules, ', '.join(row).split(', '), strict=True)}
-        tried = {
-            (module, version)
-            for module, distributions in doctor.PACKAGES.items()
-            for versions in distributions.values()
-            for version in versions
-        }
+        tried = {(m, v) for m, known in doctor.PACKAGES.items() for versions in known.values() for v in versions}
         assert len(rows) >= 2 and tried == expected
         assert re.findall(r'CPython ([\d.]+\d)', readme) == list(doctor.PYTHON)

@@ -40,9 +40,11 @@ def test_random_weights_are_a_test_too(classifier):
 @pytest.mark.parametrize(('config', 'part', 'stride', 'outputs'), [
     ('faster_rcnn_eca_r50_fpn_1x', 'backbone', 32, [f'stage_{i}' for i in range(4)]),
     ('faster_rcnn_eca_r50_fpn_1x', 'features', 64, [f'feature_{i}' for i in range(5)]),
+    ('imagenet/eca_resnet50', 'features', 32, ['feature_0']),
     ('legacy/retinanet_eca_r50_fpn', 'dense', 128, [f'{o}_{i}' for o in ('feature', 'cls', 'bbox') for i in range(5)]),
 ])  # fmt: skip
-def test_parts_of_detectors(config, part, stride, outputs):
-    network, _ = load_part(load_config(REPOSITORY / f'configs/{config}.py', cfg_options=R18_FPN), 'none', part)
+def test_parts(config, part, stride, outputs):
+    options = R18 if config.startswith('imagenet') else R18_FPN
+    network, _ = load_part(load_config(REPOSITORY / f'configs/{config}.py', cfg_options=options), 'none', part)
     assert network.stride() == stride
     assert [*network.outputs(torch.zeros(1, 3, 64, 64))] == outputs
