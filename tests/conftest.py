@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch starts: pytest runs two processes
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from mmengine.runner import CheckpointLoader
+from mmengine.visualization import Visualizer
+
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.datasets.shapes import draw_shapes
 from eca_mm.engine import load_config, train
@@ -42,31 +47,8 @@ def coco_root():
 
 
 @pytest.fixture
-def refuse(monkeypatch, tmp_path, shapes_root, capsys):
-    """Runs a tool in this process (the imports take longest) and returns the one sentence with which it must end."""
-
-    def run(name, *args, **env):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
-        for key, value in {'SHAPES_ROOT': str(shapes_root), **env}.items():
-            monkeypatch.setenv(key, value)
-        monkeypatch.setattr('sys.argv', [name, *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            quietly(REPOSITORY / 'tools' / f'{name}.py')
-        for key in env:
-            monkeypatch.delenv(key)
-        sentence = (
-            end.value.code if isinstance(end.value.code, str) else capsys.readouterr().err.strip().splitlines()[-1]
-        )
-        assert 'error: ' in sentence and '\n' not in sentence
-        return sentence
-
-    return run
-
-
-@pytest.fixture
 def in_process(monkeypatch, tmp_path, capsys, shapes_root):
-    """Runs a tool in this process and in an empty folder; returns what it printed."""
+    """Runs a tool in this process (the imports take longest) and in an empty folder; returns what it printed."""
 
     def run(name, *args):
         monkeypatch.chdir(tmp_path)
@@ -75,6 +57,21 @@ def in_process(monkeypatch, tmp_path, capsys, shapes_root):
         monkeypatch.setattr('sys.argv', [name, *map(str, args)])
         quietly(REPOSITORY / 'tools' / f'{name}.py')
         return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def refuse(in_process, capsys):
+    """Runs a tool in this process and returns the one sentence with which it must end."""
+
+    def run(name, *args):
+        with pytest.raises(SystemExit) as end:
+            in_process(name, *args)
+        code, printed = end.value.code, capsys.readouterr().err
+        sentence = code if isinstance(code, str) else printed.strip().splitlines()[-1]
+        assert 'error: ' in sentence and '\n' not in sentence
+        return sentence
 
     return run
 
@@ -139,12 +136,21 @@ optim_wrapper = dict(optimizer=dict(lr=0.001))
 
 @pytest.fixture
 def trained(classifier, tmp_path):
-    """Trains the classifier, shortly; returns the summary."""
+    """Trains the classifier, shortly; returns the summary. Whatever happens, the process is left as it was."""
 
     def run(work='work', config=classifier, resume=None, **changes):
         cfg = load_config(config, work_dir=str(tmp_path / work), cfg_options=short(**changes))
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return train(cfg, resume=resume)
+            before = state_of_the_process()
+            try:
+                return train(cfg, resume=resume)
+            finally:
+                assert state_of_the_process() == before
 
     return run
+
+
+def state_of_the_process():
+    current = [dict(manager._instance_dict) for manager in (DefaultScope, MessageHub, Visualizer)]
+    return current, CheckpointLoader._schemes, warnings.filters[:], dict(os.environ)

@@ -9,17 +9,10 @@ from eca_mm.errors import UserError
 
 # What mmengine's and mmdet's schedules count besides `begin` and `end`, by name without LR, Momentum or ParamScheduler.
 # Not in the table, hence refused: ExponentialLR, which decays at every iteration, and ReduceOnPlateauLR.
-COUNTS = {
-    'Constant': (),
-    'CosineAnnealing': ('T_max',),
-    'CosineRestart': ('periods',),
-    'Linear': (),
-    'MultiStep': ('milestones',),
-    'OneCycle': ('total_steps',),
-    'Poly': (),
-    'QuadraticWarmup': (),
-    'Step': ('step_size',),
-}
+COUNTS: dict[str, str | None] = dict.fromkeys(('Constant', 'Linear', 'Poly', 'QuadraticWarmup'))
+COUNTS |= dict(
+    CosineAnnealing='T_max', CosineRestart='periods', MultiStep='milestones', OneCycle='total_steps', Step='step_size'
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +24,10 @@ class Batch:
     accumulation: int  # batches of one process
 
     def __str__(self) -> str:
-        total = self.processes * self.images * self.accumulation
+        processes, images = self.processes, self.images
         return (
-            f'{self.processes} process{"es" * (self.processes > 1)} x {self.images} image{"s" * (self.images > 1)} x '
-            f'{self.accumulation} accumulated = {total} images per optimiser step'
+            f'{processes} process{"es" * (processes > 1)} x {images} image{"s" * (images > 1)} x {self.accumulation} '
+            f'accumulated = {processes * images * self.accumulation} images per optimiser step'
         )
 
 
@@ -83,9 +76,9 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
     if cfg.get('images_per_step') is None:
         return None
     loader = cfg.train_dataloader
-    sampler = loader.get('sampler') or ConfigDict()
-    if sampler.get('type') not in ('DefaultSampler', 'StepSampler', 'eca_mm.StepSampler'):
-        raise UserError(f'images_per_step goes with DefaultSampler, not {sampler.get("type")}: remove one of them')
+    sampler = loader.get('sampler') or ConfigDict(type=None)
+    if sampler.type not in ('DefaultSampler', 'eca_mm.StepSampler'):
+        raise UserError(f'images_per_step goes with DefaultSampler, not {sampler.type}: remove one of them')
     if 'max_iters' in cfg.train_cfg:
         raise UserError('images_per_step needs a schedule in epochs, and train_cfg has max_iters: remove one of them')
     batch = split_batch(cfg.images_per_step, processes, loader.get('batch_size'))
@@ -100,15 +93,13 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
 
 
 def _stretch(scheduler: ConfigDict, factor: int) -> None:
-    kind = scheduler.get('type')  # a name, or the class itself
-    name = str(getattr(kind, '__name__', kind)).split('.')[-1]
-    counts = COUNTS.get(re.sub('(LR|Momentum|ParamScheduler)$', '', name))
-    if counts is None and factor > 1:
+    name = getattr(scheduler.type, '__name__', str(scheduler.type)).split('.')[-1]  # of a class, or the name itself
+    kind = re.sub('(LR|Momentum|ParamScheduler)$', '', name)
+    if kind not in COUNTS and factor > 1:
         raise UserError(
             f'{name} with by_epoch=False cannot be stretched to the {factor} iterations of an optimiser step: set by_epoch '
             'to True, or images_per_step to None'
         )
-    for key in ('begin', 'end', *(counts or ())):
-        value = scheduler.get(key)
-        if value is not None:
+    for key in ('begin', 'end', COUNTS.get(kind)):
+        if key and (value := scheduler.get(key)) is not None:
             scheduler[key] = [n * factor for n in value] if isinstance(value, (list, tuple)) else value * factor

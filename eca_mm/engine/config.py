@@ -24,13 +24,6 @@ KNOWN_KEYS = RUNNER_KEYS | {
     'backbone_weights', 'images_per_step', 'pictures',
 }  # fmt: skip
 
-# What is a dictionary in every config, where it is there at all: libraries look into these before they check them.
-DICTIONARIES = (
-    *(f'{mode}_{part}' for mode in ('train', 'val', 'test') for part in ('dataloader', 'dataloader.dataset', 'cfg')),
-    *('default_hooks', 'env_cfg', 'log_processor', 'model', 'model.test_cfg', 'model.train_cfg', 'optim_wrapper'),
-    *('optim_wrapper.optimizer', 'randomness', 'train_dataloader.sampler', 'visualizer'),
-)
-
 # Variables of config files that the dataloaders copied while the file was read, and where their values are now.
 COPIED = {
     'data_root': '--data-root, or the data_root of each dataset and the ann_file of each evaluator',
@@ -62,37 +55,42 @@ def load_config(
     Raises:
         MissingFileError: If there is no such config.
         UserError: If the file is not a config or has no model, if an option's first name is neither in it nor in
-            mmengine's Runner, or would change nothing any more, if the file ignores ``data_root``, or if one of its
-            ``custom_imports`` is not found.
+            mmengine's Runner, or would change nothing any more or does not fit its place, if the file ignores
+            ``data_root``, or if one of its ``custom_imports`` is not found.
     """
     path = Path(path)
     if not path.is_file():
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob('*.py')], n=3)
         hint = f'; there is {", ".join(str(path.with_name(n + ".py")) for n in near)}' if near else ''
         raise MissingFileError(f'config not found: {path}{hint}')
-    with _data_roots(data_root), _cached_metafiles():
+    with _reading(data_root):
         try:
             cfg = Config.fromfile(path, import_custom_modules=False)
         except Exception as error:  # a config is a program: anything can go wrong in it
             raise UserError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
-    _import_custom_modules(cfg)
+    try:
+        import_modules_from_strings(**cfg.get('custom_imports') or dict(imports=[]))
+    except ImportError as error:
+        reason = error.__context__ or error  # mmengine's own names the module only
+        raise UserError(
+            f'custom_imports of {path}: {error} ({reason}); PYTHONPATH names further folders to look in'
+        ) from error
     if data_root and not cfg.env_variables.keys() & set(DATA_ROOTS):
         raise UserError(
             f'--data-root: {path} reads none of {", ".join(DATA_ROOTS)}; set the data_root of each dataset and the ann_file '
             'of each evaluator by --cfg-options'
         )
 
-    for key in cfg_options or {}:
-        _check_option(key, cfg)
+    options = cfg_options or {}
+    for key, value in options.items():
+        _check_option(key, value, cfg)
     try:
-        cfg.merge_from_dict(cfg_options or {})
+        cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(f'--cfg-options do not fit the config: {error}') from error
     if cfg.get('model') is None:
         raise UserError(f'{path} has no model: give it model=dict(type=...)')
-    _check_types(cfg)
-
-    if 'backbone_weights' in (cfg_options or {}):  # the value has long been copied to where it is used
+    if 'backbone_weights' in options:  # the value has long been copied to where it is used
         weights = cfg.backbone_weights
         if not isinstance(cfg.model.get('backbone'), dict):
             raise UserError(f'--cfg-options backbone_weights={weights}: the model of {path} has no backbone')
@@ -101,7 +99,7 @@ def load_config(
     return cfg
 
 
-def _check_option(key: str, cfg: Config) -> None:
+def _check_option(key: str, value: Any, cfg: Config) -> None:
     top = key.split('.')[0]
     if top in COPIED:
         raise UserError(f'--cfg-options {key}: the dataloaders would not see it; set {COPIED[top]} instead')
@@ -110,55 +108,29 @@ def _check_option(key: str, cfg: Config) -> None:
         near = difflib.get_close_matches(top, sorted(known), n=1)
         hint = f'; did you mean {near[0]!r}?' if near else f'; it has {", ".join(sorted(cfg))}'
         raise UserError(f'--cfg-options {key}: the config has no {top!r}{hint}')
-
-
-def _import_custom_modules(cfg: Config) -> None:
-    try:
-        import_modules_from_strings(**cfg.get('custom_imports') or dict(imports=[]))
-    except ImportError as error:
-        reason = error.__context__ or error  # mmengine's own names the module only
-        raise UserError(
-            f'custom_imports of {cfg.filename}: {error} ({reason}); PYTHONPATH names further folders to look in'
-        ) from error
-
-
-def _check_types(cfg: Config) -> None:
-    for key in DICTIONARIES:
-        value: Any = cfg
-        for part in key.split('.'):
-            value = value.get(part) if isinstance(value, dict | Config) else None
-        if value is not None and not isinstance(value, dict):
-            raise UserError(f'{key} must be a dictionary, got {value!r}')
+    old: Any = cfg
+    for part in key.split('.'):
+        old = old.get(part) if isinstance(old, dict | Config) else None
+    if isinstance(old, dict) and isinstance(value, str | int | float) and not isinstance(value, bool):
+        raise UserError(f'--cfg-options {key}: it must be a dictionary, got {value!r}')
 
 
 @contextmanager
-def _data_roots(data_root: str | None) -> Iterator[None]:
-    """Sets the environment's variables as the configs are to read them.
+def _reading(data_root: str | None) -> Iterator[None]:
+    """Sets the environment's variables as the configs are to read them, and has mmengine read a metafile once.
 
     mmengine pastes a value into the config's text, as the replacement of a regular expression: a backslash or a quote
-    must survive both that and Python. An empty variable is as good as none, and `~` is the user's home.
+    must survive both that and Python. An empty variable is as good as none, and `~` is the user's home. It parses all of
+    mmdet's metafiles anew for each `mmdet::` base, which is most of the time that a config takes.
     """
-    before = {name: os.environ.get(name) for name in DATA_ROOTS}
+    environment, load = dict(os.environ), mmengine.config.utils.load
     try:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if root := data_root or value:
-                text = os.path.expanduser(root).replace('\\', r'\\\\')
-                os.environ[name] = text.replace("'", r"\\'").replace('"', r'\\"')
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
-@contextmanager
-def _cached_metafiles() -> Iterator[None]:
-    """mmengine parses all of mmdet's metafiles anew for each `mmdet::` base: most of the time that a config takes."""
-    load = mmengine.config.utils.load
-    mmengine.config.utils.load = _load_metafile
-    try:
+        mmengine.config.utils.load = _load_metafile
+        for name in DATA_ROOTS:
+            if root := os.path.expanduser(data_root or os.environ.pop(name, '')):
+                os.environ[name] = root.replace('\\', r'\\\\').replace("'", r"\\'").replace('"', r'\\"')
         yield
     finally:
         mmengine.config.utils.load = load
+        os.environ.clear()
+        os.environ.update(environment)

@@ -8,9 +8,8 @@ from mmengine.dist import get_world_size, init_dist, is_distributed
 
 from eca_mm.errors import UserError
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-_VARIABLE = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
-_STARTER = {'pytorch': 'torchrun', 'slurm': 'srun', 'mpi': 'mpirun'}
+# By launcher: what starts the processes, and a variable of the environment that it sets.
+LAUNCHERS = dict(pytorch=('torchrun', 'RANK'), slurm=('srun', 'SLURM_PROCID'), mpi=('mpirun', 'OMPI_COMM_WORLD_RANK'))
 
 
 def init_distributed(cfg: Config, launcher: str) -> int:
@@ -25,20 +24,18 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         UserError: For an unknown launcher, one that did not start this process, torchrun without 'pytorch', or Slurm
             or MPI without CUDA.
     """
-    if launcher not in LAUNCHERS:
-        raise UserError(f'launcher must be one of {", ".join(LAUNCHERS)}, got {launcher!r}')
+    if launcher not in ('none', *LAUNCHERS):
+        raise UserError(f'launcher must be none, pytorch, slurm or mpi, got {launcher!r}')
     cfg.launcher = launcher
     if launcher == 'none':
-        if int(os.environ.get('WORLD_SIZE', 1)) > 1:
-            raise UserError(
-                f'torchrun started {os.environ["WORLD_SIZE"]} processes that would each run alone: '
-                'add --launcher pytorch'
-            )
+        if (processes := os.environ.get('WORLD_SIZE', '1')) != '1':
+            raise UserError(f'torchrun started {processes} processes that would each run alone: add --launcher pytorch')
         return 1
-    if _VARIABLE[launcher] not in os.environ:
+    starter, variable = LAUNCHERS[launcher]
+    if variable not in os.environ:
         raise UserError(
-            f'--launcher {launcher} needs the variables that {_STARTER[launcher]} sets, such as {_VARIABLE[launcher]}: '
-            f'start this command with {_STARTER[launcher]}, or leave --launcher out'
+            f'--launcher {launcher} needs the variables that {starter} sets, such as {variable}: start this command with '
+            f'{starter}, or leave --launcher out'
         )
     if not is_distributed():
         if torch.cuda.is_available():
@@ -49,7 +46,7 @@ def init_distributed(cfg: Config, launcher: str) -> int:
             raise UserError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
     if not torch.cuda.is_available():
         # mmengine's default wrapper names a GPU for each process.
+        unused = cfg.get('find_unused_parameters', False)
         wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
-        wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
-        cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg') or {})
+        cfg.model_wrapper_cfg = {**wrapper, 'find_unused_parameters': unused, **cfg.get('model_wrapper_cfg', {})}
     return get_world_size()

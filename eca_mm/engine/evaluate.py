@@ -38,7 +38,12 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
     local_file(str(checkpoint))  # a missing file is said before the data is read
     check_data(cfg, 'test_dataloader')
     if out is not None:
-        _write_results(cfg, Path(out))
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        coco = [e for e in evaluators if str(e.get('type')).split('.')[-1] == 'CocoMetric']
+        if not coco:
+            raise UserError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
+        make_folder(Path(out).parent, '--out')
+        coco[0].outfile_prefix = out
     make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
 
@@ -51,12 +56,3 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
         images = len(runner.test_dataloader.dataset)
         Metrics(metrics, images, cfg.filename, str(checkpoint), **known).write(cfg.work_dir)
     return metrics
-
-
-def _write_results(cfg: Config, prefix: Path) -> None:
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    coco = [e for e in evaluators if str(e.get('type')).split('.')[-1] == 'CocoMetric']
-    if not coco:
-        raise UserError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
-    make_folder(prefix.parent, '--out')
-    coco[0].outfile_prefix = str(prefix)

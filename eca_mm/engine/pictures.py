@@ -7,34 +7,33 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from eca_mm.engine.predict import predict
+from eca_mm.errors import UserError
 
 
 class PicturesHook(Hook):
-    """Predicts the first images of the validation set with the last checkpoint when the training ends.
+    """Predicts the first images of the validation set, if there is one, with a StrictRunner's last checkpoint after training.
 
-    Writes into ``pictures`` in the work directory, as :func:`eca_mm.engine.predict` does. Without a validation set or a
-    checkpoint there are no pictures.
-
-    For :class:`~eca_mm.engine.runner.StrictRunner`, which knows its last checkpoint.
+    Writes into ``pictures`` in the work directory, as :func:`eca_mm.engine.predict` does.
 
     Args:
         images: How many.
 
-    Attributes:
-        folder: Where they are; None until then.
+    Raises:
+        UserError: If ``images`` is no number of images.
     """
 
     priority = 'LOWEST'  # after the hook that writes the checkpoint
 
     def __init__(self, images: int) -> None:
+        if not isinstance(images, int) or images < 0:
+            raise UserError(f'pictures must be a number of images, got {images!r}')
         self.images = images
-        self.folder: Path | None = None
+        self.folder: Path | None = None  # where they are, then
 
     @master_only
     def after_train(self, runner: Any) -> None:
-        if runner.val_loop is None or runner.last_checkpoint is None:
-            return
-        dataset = runner.val_loop.dataloader.dataset
-        files = [dataset.get_data_info(i)['img_path'] for i in range(min(self.images, len(dataset)))]
-        self.folder = Path(runner.work_dir) / 'pictures'
-        predict(runner.cfg, runner.last_checkpoint, files, self.folder)
+        if self.images and runner.val_loop and runner.last_checkpoint:
+            dataset = runner.val_loop.dataloader.dataset
+            files = [dataset.get_data_info(i)['img_path'] for i in range(min(self.images, len(dataset)))]
+            self.folder = Path(runner.work_dir) / 'pictures'
+            predict(runner.cfg, runner.last_checkpoint, files, self.folder)

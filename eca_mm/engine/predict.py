@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from eca_mm.errors import MissingFileError, UserError
 from eca_mm.output import make_folder, write_atomically
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
-Predictor = Callable[[list[str]], None]
 
 
 def find_images(path: str | Path) -> list[Path]:
@@ -31,13 +30,9 @@ def find_images(path: str | Path) -> list[Path]:
         MissingFileError: If there is nothing there, or no image in the folder.
     """
     path = Path(path)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise MissingFileError(f'image not found: {path}')
-    images = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+    images = [path] if path.is_file() else sorted(f for f in path.glob('*') if f.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
-        raise MissingFileError(f'no image in {path}: looked for {", ".join(IMAGE_SUFFIXES)}')
+        raise MissingFileError(f'no image at {path}: name a file, or a folder of {", ".join(IMAGE_SUFFIXES)}')
     return images
 
 
@@ -76,23 +71,24 @@ def predict(
         warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=3)
     if not readable:
         raise UserError(f'none of the images can be read: {", ".join(str(f) for f in images)}')
-    _check_names(readable)
+    stems = [f.stem for f in readable]
+    if twice := [f.name for f in readable if stems.count(f.stem) > 1]:
+        raise UserError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
     _check_device(device)
-    make_folder(out_dir, '--out-dir')
+    out_dir = make_folder(out_dir, '--out-dir')
     content = read_for_mmengine(checkpoint)
     model = load_model(cfg, content, str(checkpoint))
-    kind = _classifier if cfg.get('default_scope') == 'mmpretrain' else _detector
+    classifies, files = cfg.get('default_scope') == 'mmpretrain', [str(f) for f in readable]
     with building('a pipeline for images', cfg.to_dict()):
-        run = kind(cfg.copy(), model, content, Path(out_dir), threshold, device or get_device())
-    run([str(f) for f in readable])
+        inferencer = (_classifier if classifies else _detector)(cfg.copy(), model, content, device or get_device())
+    if classifies:
+        results = inferencer(files, show_dir=str(out_dir / 'vis'))
+        for result in results:
+            result.pop('pred_scores')  # of all classes
+        write_atomically(out_dir / 'preds.json', json.dumps(dict(zip(files, results, strict=True)), indent=2) + '\n')
+    else:
+        inferencer(files, out_dir=str(out_dir), pred_score_thr=threshold, no_save_pred=False)
     return readable
-
-
-def _check_names(files: list[Path]) -> None:
-    stems = [f.stem for f in files]
-    twice = [f.name for f in files if stems.count(f.stem) > 1]
-    if twice:
-        raise UserError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
 
 
 def _check_device(device: str | None) -> None:
@@ -102,9 +98,7 @@ def _check_device(device: str | None) -> None:
         raise UserError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
 
 
-def _detector(
-    cfg: Config, model: Any, content: dict[str, Any], out_dir: Path, threshold: float, device: str
-) -> Predictor:
+def _detector(cfg: Config, model: nn.Module, content: dict[str, Any], device: str) -> Any:
     from mmdet.apis import DetInferencer
 
     class Inferencer(DetInferencer):
@@ -115,29 +109,14 @@ def _detector(
             model.cfg = cfg
             return model.to(device).eval()
 
-    inferencer = Inferencer(cfg, device=device, scope=cfg.get('default_scope', 'mmdet'))
-
-    def run(files: list[str]) -> None:
-        inferencer(files, out_dir=str(out_dir), pred_score_thr=threshold, no_save_pred=False)
-
-    return run
+    return Inferencer(cfg, device=device, scope=cfg.get('default_scope', 'mmdet'))
 
 
-def _classifier(
-    cfg: Config, model: Any, content: dict[str, Any], out_dir: Path, threshold: float, device: str
-) -> Predictor:
+def _classifier(cfg: Config, model: Any, content: dict[str, Any], device: str) -> Any:
     from mmpretrain import ImageClassificationInferencer
     from mmpretrain.registry import DATASETS
 
     model._config = cfg
     dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
     meta = content.get('meta', {}).get('dataset_meta') or getattr(dataset, 'METAINFO', {})
-    inferencer = ImageClassificationInferencer(model, device=device, classes=meta.get('classes'))
-
-    def run(files: list[str]) -> None:
-        results = inferencer(files, show_dir=str(out_dir / 'vis'))
-        for result in results:
-            result.pop('pred_scores')  # of all classes
-        write_atomically(out_dir / 'preds.json', json.dumps(dict(zip(files, results, strict=True)), indent=2) + '\n')
-
-    return run
+    return ImageClassificationInferencer(model, device=device, classes=meta.get('classes'))

@@ -10,27 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
 from mmengine.utils import ManagerMixin
 
 from eca_mm.checkpoints import check_fit, use_safe_loading, weights_of
-from eca_mm.engine.batch import Batch
 from eca_mm.engine.building import ConfigError, building
-from eca_mm.engine.files import annotation_files, check_annotations, check_first_image
+from eca_mm.engine.files import annotation_files, check_first_image
 from eca_mm.errors import UserError
 
 # What mmengine's Runner takes out of a config.
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-
-
-def has_tensorboard() -> bool:
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 @contextmanager
@@ -40,24 +30,18 @@ def restored_globals() -> Iterator[None]:
     That state is the loaders of checkpoints, the default scope, and the current logger, message hub and visualizer.
     """
     schemes = CheckpointLoader._schemes.copy()
-    instances = {manager: manager._instance_dict.copy() for manager in _managers(ManagerMixin)}
+    instances = {manager: manager._instance_dict.copy() for manager in _managers()}
     use_safe_loading()
     try:
         yield
     finally:
         CheckpointLoader._schemes = schemes
-        for logger in MMLogger._instance_dict.values():
-            if logger not in instances[MMLogger].values():
-                for handler in logger.handlers:
-                    handler.close()
-        for manager in _managers(ManagerMixin):
+        for manager in _managers():
             manager._instance_dict = instances.get(manager, OrderedDict())
 
 
-def _managers(base: Any) -> Iterator[Any]:
-    for manager in base.__subclasses__():
-        yield manager
-        yield from _managers(manager)
+def _managers(base: Any = ManagerMixin) -> list[Any]:
+    return [m for manager in base.__subclasses__() for m in (manager, *_managers(manager))]
 
 
 def _saying(what: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,11 +63,9 @@ class StrictRunner(Runner):
     Args:
         cfg: The config; with ``resume`` set, ``load_from`` is the checkpoint to resume.
         strict: Whether the weights of ``load_from`` must fit; those of a resumed run always must.
-        batch: The split of the batch. The message hub keeps it, hence the checkpoints do.
 
     Attributes:
         last_checkpoint: What this run has written last, or was resumed from; None before the first.
-        resumable: Whether `--resume` can go on from it.
         resumed_iter: The iteration that this run began at.
         loaded_meta: What the checkpoint that was loaded says of itself.
 
@@ -94,38 +76,21 @@ class StrictRunner(Runner):
     # The schedule is built only after the optimiser, in `train`.
     set_randomness = _saying('a seed (randomness)', Runner.set_randomness)
     build_model = _saying('a model', Runner.build_model)
+    build_visualizer = _saying('a visualizer', Runner.build_visualizer)
     register_hooks = _saying('the hooks', Runner.register_hooks)
     build_evaluator = _saying('an evaluator', Runner.build_evaluator)
     build_optim_wrapper = _saying('an optimiser', Runner.build_optim_wrapper)
     build_param_scheduler = _saying('a schedule (param_scheduler)', Runner.build_param_scheduler)
 
-    def __init__(self, cfg: Config, *, strict: bool = False, batch: Batch | None = None) -> None:
+    def __init__(self, cfg: Config, *, strict: bool = False) -> None:
         self.resuming = bool(cfg.get('resume'))
         self.strict = strict or self.resuming
         self.last_checkpoint = Path(cfg.load_from) if self.resuming else None
-        self.resumable = True
         self.resumed_iter = 0
         self.loaded_meta: dict[str, Any] = {}
-        self._batch = batch and str(batch)
         cfg = copy.deepcopy(cfg)
         with building('a run', cfg.to_dict()):
             super().__init__(**{key: cfg[key] for key in RUNNER_KEYS & cfg.keys()}, cfg=cfg)
-        self._keep_batch()
-
-    def _keep_batch(self) -> None:
-        if self._batch:
-            self.message_hub.update_info('batch', self._batch)
-
-    def build_visualizer(self, visualizer: Any = None) -> Any:
-        """mmengine's, without TensorboardVisBackend where tensorboard is not installed."""
-        backends = (visualizer or {}).get('vis_backends')
-        if isinstance(backends, list) and not has_tensorboard():
-            others = [b for b in backends if str(b.get('type')).split('.')[-1] != 'TensorboardVisBackend']
-            if len(others) < len(backends):
-                self.logger.info('TensorBoard is left out: the package tensorboard is not installed')
-            visualizer = {**visualizer, 'vis_backends': others}
-        with building('a visualizer', visualizer):
-            return super().build_visualizer(visualizer)
 
     def build_loop(self, kind: str) -> None:
         """Builds the loop of a kind, 'train', 'val' or 'test', if there is one, with its data.
@@ -135,70 +100,58 @@ class StrictRunner(Runner):
             UserError: If the config is wrong, the annotations cannot be read, or there is no image.
         """
         loader = self.cfg.get(f'{kind}_dataloader')
-        data = ', '.join(str(file) for file in annotation_files(loader)) or 'its data'
+        data = ', '.join(map(str, annotation_files(loader))) or 'its data'
         try:
             with building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]):
                 loop = getattr(self, f'{kind}_loop')  # this property builds
-        except KeyError:
-            check_annotations(loader)
-            raise
+        except KeyError as error:  # of mmdet, which reads what is not there
+            if 'CocoDataset' not in str(loader):
+                raise
+            raise UserError(f'{data}: an image or an annotation has no {error}') from error
         except ConfigError as error:
-            if 'need at least one array to concatenate' in str(error):  # mmengine joins the annotations of no image
-                raise UserError(
-                    f'{data}: no image for the {kind} loop, or none with an object of its classes'
-                ) from error
-            raise
+            if 'need at least one array to concatenate' not in str(error):  # mmengine joins the annotations of no image
+                raise
+            raise UserError(f'{data}: no image for the {kind} loop, or none with an object of its classes') from error
         if loop is not None:
             check_first_image(loader, loop.dataloader.dataset)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         super().save_checkpoint(out_dir, filename, *args, **kwargs)
-        if filename.startswith('best_'):  # the hook's copy, without the optimiser
-            return
-        self.last_checkpoint = Path(out_dir) / filename
-        # In the middle of an epoch the sampler's place in it is not in the file.
-        whole = kwargs.get('by_epoch', True) or not isinstance(self.train_loop, EpochBasedTrainLoop)
-        self.resumable = whole and kwargs.get('save_optimizer', True)
-
-    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        self._filename = filename
-        checkpoint: dict[str, Any] = super().load_checkpoint(filename, *args, **kwargs)
-        self.loaded_meta = checkpoint['meta'] if isinstance(checkpoint.get('meta'), dict) else {}
-        return checkpoint
+        if not filename.startswith('best_'):  # the hook's copy, without the optimiser
+            self.last_checkpoint = Path(out_dir) / filename
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        if fn_name == 'after_load_checkpoint' and self.strict:  # read, and not yet in the model
+        if fn_name == 'after_load_checkpoint':  # read, and not yet in the model
             self._check(kwargs['checkpoint'])
         super().call_hook(fn_name, **kwargs)
 
     def _check(self, checkpoint: dict[str, Any]) -> None:
-        own = bare_model(self.model).state_dict()
-        check_fit(own, weights_of(checkpoint, self._filename), f'{self._filename} does not fit the config')
+        self.loaded_meta, file = checkpoint.get('meta') or {}, self._load_from
+        if self.strict:
+            check_fit(
+                bare_model(self.model).state_dict(), weights_of(checkpoint, file), f'{file} does not fit the config'
+            )
         missing = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
         if self.resuming and missing:
             raise UserError(
-                f'{self._filename} has no {", ".join(missing)}: it holds weights, not a run to resume; to start from these '
-                f'weights, --cfg-options load_from={self._filename}'
+                f'{file} has no {", ".join(missing)}: it holds weights, not a run to resume; to start from these weights, '
+                f'--cfg-options load_from={file}'
             )
 
     def resume(self, filename: str, **kwargs: Any) -> None:
         """Resumes weights, optimiser, schedules and counters.
 
         Raises:
-            UserError: If the checkpoint cannot be read, does not fit or holds weights only; also if it was written with
-                another batch or dataset, whose iterations are not this run's, or in the middle of an epoch.
+            UserError: If the checkpoint cannot be read, does not fit or holds weights only; also if it was written in the
+            middle of an epoch, or by a run whose epochs have other iterations than this one's.
         """
         super().resume(filename, **kwargs)
         self.resumed_iter = self.iter
-        theirs = self.message_hub.runtime_info.get('batch')
-        if theirs != self._batch and None not in (theirs, self._batch):
-            raise UserError(f'{filename} was trained with {theirs}, this run has {self._batch}: resume with the former')
-        self._keep_batch()
         expected = self.epoch * len(self.train_dataloader)
         if isinstance(self.train_loop, EpochBasedTrainLoop) and self.iter != expected:
             raise UserError(
-                f'{filename} has epoch {self.epoch} end at iteration {self.iter}, this run has it at {expected}: '
-                'resume from the end of an epoch, with the same dataset'
+                f'{filename} has epoch {self.epoch} end at iteration {self.iter}, this run has it at {expected}: resume from '
+                'the end of an epoch, with the same dataset, processes and images per process'
             )
 
 

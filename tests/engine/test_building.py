@@ -7,8 +7,8 @@ from torch import nn
 
 from eca_mm.engine import load_config, train
 from eca_mm.engine.building import building
-from eca_mm.errors import MissingFileError, UserError
-from tests.support import FASTER, NO_VALIDATION, short
+from eca_mm.errors import UserError
+from tests.support import NO_VALIDATION, short
 
 
 @MODELS.register_module(force=True)
@@ -18,18 +18,15 @@ class UnderDevelopment(nn.Module):
     def __init__(self, in_channels, bug):
         super().__init__()
         self.bug = bug
-        if bug == 'key':
-            dict(a=1)['b']
-        if bug == 'attribute':
-            self.nothing()
-        if bug == 'index':
-            [][0]
-        if bug == 'missing':
-            nn.Conv2d(3)
-        if bug == 'keyword':
-            nn.Conv2d(3, 3, 1, kernal=3)
-        if bug == 'type':
-            nn.Conv2d(3, 3, None + 1)
+        bugs = dict(
+            key=lambda: dict(a=1)['b'],
+            attribute=lambda: self.nothing(),
+            index=lambda: [][0],
+            missing=lambda: nn.Conv2d(3),
+            keyword=lambda: nn.Conv2d(3, 3, 1, kernal=3),
+            type=lambda: nn.Conv2d(3, 3, None + 1),
+        )
+        bugs.get(bug, dict)()
 
     def forward(self, x):
         if self.bug == 'value in forward':
@@ -64,22 +61,17 @@ MISTAKES = [
     ({'model.backbone.kernal_size': 3}, ['a model', 'kernal_size']),
     ({'model.backbone.type': 'ECAResnet'}, ['a model', 'ECAResnet is not in']),
     ({'model.backbone.kernel_size': 4}, ['a model', 'odd', '4']),
-    ({'model.backbone.depth': 20}, ['a model', 'depth', '20']),
     ({'model.backbone': dict(_delete_=True, type='mmpretrain.ResNet', depth=20)}, ['a model', 'invalid depth 20']),
     ({'model.backbone': backbone()}, ['a model', "UnderDevelopment.__init__() missing 1 required positional argument: 'bug'"]),
-    ({'model.head': 3}, ['a model', 'cfg should be a dict']),
+    ({'model.head': [3]}, ['a model', 'cfg should be a dict']),
     ({'model.head': dict(_delete_=True)}, ['a model', 'must contain the key "type"']),
-    ({'images_per_step': 8.5}, ['8.5']),
     ({'optim_wrapper.optimizer.lr': -1}, ['an optimiser', '-1']),
     ({'param_scheduler.ende': 5}, ['a schedule', 'ende']),
-    ({'param_scheduler.type': 'LinearLRR'}, ['a schedule', 'LinearLRR']),
     ({'param_scheduler': dict(_delete_=True, type='MultiStepLR')}, ['a schedule', "missing 1 required", 'milestones']),
-    ({'train_dataloader.sampler.type': 'InfiniteSampler'}, ['InfiniteSampler']),
-    ({'train_dataloader.sampler': None}, ['DefaultSampler, not None']),
     ({'train_dataloader.dataset.pipeline': [dict(type='LoadImage')]}, ['the train loop', 'LoadImage is not in']),
-    ({'train_dataloader.batch_size': 0}, ['batch_size must be a positive integer, got 0']),
     ({'train_dataloader': None}, ['has no train_dataloader, which training needs']),
     ({'pictures': 'all'}, ['pictures', "'all'"]),
+    ({'pictures': -1}, ['pictures must be a number of images, got -1']),
     ({'default_hooks.timer.type': 'Tmer'}, ['the hooks', 'Tmer']),
     ({'randomness.sed': 1}, ['a seed', 'sed']),
     ({'val_evaluator': dict(_delete_=True, type='mmdet.CocoMetric', ann_file='x.json')}, ['an evaluator', 'x.json']),
@@ -100,19 +92,16 @@ def test_the_innermost_part_is_named_once():
         raise FileNotFoundError('x')
 
 
-def test_wrong_surroundings(tmp_path, monkeypatch):
-    def run(work='w', **arguments):
-        train(load_config(FASTER, work_dir=str(tmp_path / work), cfg_options=short()), **arguments)
+def test_wrong_surroundings(classifier, tmp_path, monkeypatch):
+    def refusal(work='w', **arguments):
+        with pytest.raises(UserError) as error:
+            train(load_config(classifier, work_dir=str(tmp_path / work), cfg_options=short()), **arguments)
+        return str(error.value)
 
-    for error, message, arguments in (
-        (UserError, '--work-dir: /dev/null/x cannot be made a folder', dict(work='/dev/null/x')),
-        (MissingFileError, r'checkpoint not found: x\.pth', dict(resume='x.pth')),
-        (UserError, 'start this command with torchrun', dict(launcher='pytorch')),
-        (UserError, "got 'kubernetes'", dict(launcher='kubernetes')),
-        *([] if torch.cuda.is_available() else [(UserError, '--amp needs a GPU', dict(amp=True))]),
-    ):
-        with pytest.raises(error, match=message):
-            run(**arguments)
+    assert '--work-dir: /dev/null/x cannot be made a folder' in refusal('/dev/null/x')
+    assert 'checkpoint not found: x.pth' in refusal(resume='x.pth')
+    assert 'start this command with torchrun' in refusal(launcher='pytorch')
+    assert "got 'kubernetes'" in refusal(launcher='kubernetes')
+    assert torch.cuda.is_available() or '--amp needs a GPU' in refusal(amp=True)
     monkeypatch.setenv('WORLD_SIZE', '2')
-    with pytest.raises(UserError, match='add --launcher pytorch'):
-        run()
+    assert 'add --launcher pytorch' in refusal()

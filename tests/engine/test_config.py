@@ -1,5 +1,7 @@
 """Configs and command lines: what is read, changed and refused."""
 
+import functools
+import operator
 import os
 
 import mmengine.config.utils
@@ -26,16 +28,13 @@ def test_data_root_reaches_every_path(monkeypatch):
 
 def test_data_root_needs_a_reader(tmp_path):
     (tmp_path / 'a.py').write_text("_base_ = 'mmdet::_base_/datasets/coco_detection.py'")
-    for root in ('/here', 'data'):  # the latter is part of a path in it
-        with pytest.raises(UserError, match='--data-root.*reads none of COCO_ROOT'):
-            load_config(tmp_path / 'a.py', data_root=root)
+    with pytest.raises(UserError, match='--data-root.*reads none of COCO_ROOT'):
+        load_config(tmp_path / 'a.py', data_root='data')  # a part of a path in it
 
 
-@pytest.mark.parametrize('root', ["/o'brien", '/a "quoted" place/é', '/back\\1slash\\'])
-def test_data_root_may_have_any_name(root):
-    cfg = load_config(CONFIG, data_root=root)
-    assert cfg.train_dataloader.dataset.data_root == root + '/'
-    assert cfg.val_evaluator.ann_file == root + '/annotations/instances_val2017.json'
+def test_data_root_may_have_any_name():
+    root = '/o\'brien/a "quoted" place/é/back\\1slash\\'
+    assert load_config(CONFIG, data_root=root).train_dataloader.dataset.data_root == root + '/'
 
 
 def test_environment(monkeypatch):
@@ -50,19 +49,15 @@ def test_environment(monkeypatch):
     assert os.environ == {**before, 'COCO_ROOT': '~'}
 
 
-def test_backbone_weights():
-    assert load_config(CONFIG, cfg_options=dict(backbone_weights='x.pth')).model.backbone.init_cfg.checkpoint == 'x.pth'
-    assert load_config(CONFIG, cfg_options=dict(backbone_weights=None)).model.backbone.init_cfg is None
-
-
-def test_work_dir():
-    assert load_config(CONFIG).work_dir == 'work_dirs/faster_rcnn_eca_r50_fpn_1x'
-    assert load_config(CONFIG, work_dir='/x').work_dir == '/x'
-
-
-def test_options():
-    cfg = load_config(CONFIG, cfg_options={'optim_wrapper.optimizer.lr': 0.02, 'model.backbone.init_cfg': None})
-    assert cfg.optim_wrapper.optimizer.lr == 0.02 and cfg.model.backbone.init_cfg is None
+def test_options(tmp_path):
+    cfg = load_config(CONFIG, cfg_options={'backbone_weights': 'x.pth', 'optim_wrapper.optimizer.lr': 0.02})
+    assert cfg.model.backbone.init_cfg.checkpoint == 'x.pth' and cfg.optim_wrapper.optimizer.lr == 0.02
+    assert cfg.work_dir == 'work_dirs/faster_rcnn_eca_r50_fpn_1x'
+    cfg = load_config(CONFIG, cfg_options=dict(backbone_weights=None), work_dir='/x')
+    assert cfg.model.backbone.init_cfg is None and cfg.work_dir == '/x'
+    (tmp_path / 'a.py').write_text("model = dict(type='mmdet.FasterRCNN')")
+    with pytest.raises(UserError, match=r'a\.py has no backbone'):
+        load_config(tmp_path / 'a.py', cfg_options=dict(backbone_weights='x.pth'))
 
 
 @pytest.mark.parametrize(('options', 'message'), [
@@ -72,8 +67,7 @@ def test_options():
     ({'data_root': '/here'}, 'would not see it; set --data-root'),
     ({'train_pipeline.2.scale': (320, 200)}, 'set train_dataloader.dataset.pipeline instead'),
     ({'model': None}, 'has no model'),
-    ({'optim_wrapper.optimizer': 3}, 'optim_wrapper.optimizer must be a dictionary, got 3'),
-    ({'model.test_cfg': 'x'}, "model.test_cfg must be a dictionary, got 'x'"),
+    ({'optim_wrapper.optimizer': 'SGD'}, "optim_wrapper.optimizer: it must be a dictionary, got 'SGD'"),
 ])  # fmt: skip
 def test_refuses_options(options, message):
     with pytest.raises(UserError, match=message):
@@ -83,29 +77,16 @@ def test_refuses_options(options, message):
 def test_accepts_what_the_runner_reads():
     options = {
         'randomness.seed': 3,
-        'work_dir': '/x',
         'custom_hooks': [],
         'find_unused_parameters': True,
-        'sync_bn': 'torch',
         'compile.backend': 'eager',
-        'model_wrapper_cfg.type': 'MMDistributedDataParallel',
         'pictures': 3,
         'load_from': 'x.pth',
-        'experiment_name': 'x',
         'auto_scale_lr.enable': True,
     }
     cfg = load_config(CONFIG, cfg_options=options)
     for key, value in options.items():
-        found = cfg
-        for part in key.split('.'):
-            found = found[part]
-        assert found == value
-
-
-def test_backbone_weights_need_a_backbone(tmp_path):
-    (tmp_path / 'a.py').write_text("model = dict(type='mmdet.FasterRCNN')")
-    with pytest.raises(UserError, match=r'a\.py has no backbone'):
-        load_config(tmp_path / 'a.py', cfg_options=dict(backbone_weights='x.pth'))
+        assert functools.reduce(operator.getitem, key.split('.'), cfg) == value
 
 
 def test_refuses_files(tmp_path):

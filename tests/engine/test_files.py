@@ -46,8 +46,6 @@ def test_first_image(tmp_path):
     (tmp_path / 'train2017/0.jpg').touch()
     check_first_image(cfg.train_dataloader, dataset)
     check_first_image(cfg.train_dataloader, [])  # a dataset of another kind
-    with pytest.raises(UserError, match=r'instances_train2017\.json: no image'):
-        check_first_image(cfg.train_dataloader, SimpleNamespace(get_data_info=[].__getitem__))
 
 
 def test_weights(tmp_path):
@@ -60,28 +58,18 @@ def test_weights(tmp_path):
     (tmp_path / 'w.pth').touch()
     cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'w.pth')
     check_weights(cfg)
-    cfg.model.backbone.init_cfg.checkpoint = 123
-    with pytest.raises(UserError, match='backbone weights must be a file.* got 123'):
-        check_weights(cfg)
 
 
 def test_no_random_weights_are_frozen():
     """Frozen stages and batch statistics come from somewhere, or are not frozen."""
     options = dict(backbone_weights=None)
     thawed = {'model.backbone.norm_eval': False, 'model.backbone.frozen_stages': -1}
-    for part in ({}, *({key: value} for key, value in thawed.items())):
+    # The second is the stem alone.
+    for part in ({}, thawed | {'model.backbone.frozen_stages': 0}, thawed | {'model.backbone.norm_eval': True}):
         with pytest.raises(UserError, match='backbone_weights=None .*norm_eval=False .*frozen_stages=-1'):
             check_weights(load_config(CONFIG, cfg_options=options | part))
     check_weights(load_config(CONFIG, cfg_options=options | thawed))
     check_weights(load_config(CONFIG, cfg_options={'model.backbone.init_cfg.type': 'Kaiming'}))  # meant, then
-
-
-def test_load_from(tmp_path):
-    cfg = load_config(CONFIG, cfg_options=dict(load_from=str(tmp_path / 'x.pth')))
-    with pytest.raises(MissingFileError, match=r'x\.pth'):
-        check_weights(cfg)
-    (tmp_path / 'x.pth').touch()
-    check_weights(cfg)  # though the backbone's weights are not there
 
 
 def test_load_model():
@@ -98,10 +86,9 @@ def test_load_model():
 
 
 def test_images(tmp_path):
-    with pytest.raises(MissingFileError, match='no image in'):
-        find_images(tmp_path)
-    with pytest.raises(MissingFileError, match='image not found'):
-        find_images(tmp_path / 'x.jpg')
+    for place in (tmp_path, tmp_path / 'x.jpg'):
+        with pytest.raises(MissingFileError, match=f'no image at {place}:'):
+            find_images(place)
     for name in ('b.JPG', 'a.png', 'c.txt'):
         (tmp_path / name).touch()
     assert [f.name for f in find_images(tmp_path)] == ['a.png', 'b.JPG']

@@ -1,6 +1,7 @@
 """Which checkpoint a run goes on from, and what is said about it."""
 
 import os
+import warnings
 
 import pytest
 import torch
@@ -11,29 +12,33 @@ from eca_mm.models import ECAResNet
 from tests.support import NO_VALIDATION, short
 
 
-@pytest.fixture
-def by_iteration(classifier, tmp_path):
-    """The classifier trained for 4 iterations, with a checkpoint each."""
+@pytest.fixture(scope='module')
+def epoch_1(classifier, tmp_path_factory):
+    """The checkpoint of the classifier's first epoch, in a folder with a blank."""
+    work = tmp_path_factory.mktemp('resume') / 'first dir'
+    cfg = load_config(classifier, work_dir=str(work), cfg_options=short(**NO_VALIDATION, epochs=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return train(cfg).checkpoint
+
+
+def test_by_iteration(trained, classifier, tmp_path, capsys):
     file = tmp_path / 'by_iteration.py'
     file.write_text(f"""
 _base_ = {str(classifier)!r}
 images_per_step = None
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=4, val_interval=4)
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=3)
 train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1))
-param_scheduler = dict(_delete_=True, type='LinearLR', by_epoch=False, begin=0, end=4)
+param_scheduler = dict(_delete_=True, type='LinearLR', by_epoch=False, begin=0, end=3)
 """)
-    return file
-
-
-def test_by_iteration(trained, by_iteration, tmp_path, capsys):
-    stop = [dict(type='Interrupt', after=3)]
-    with pytest.raises(Interrupted, match=r'iteration 2 of 4\. .*iter_3\.pth is the last.* with --resume goes on'):
-        trained(config=by_iteration, epochs=None, custom_hooks=stop)
-    whole = torch.load(tmp_path / 'work/iter_2.pth', weights_only=False)['meta']
-    assert trained(config=by_iteration, epochs=None, resume='auto').checkpoint.name == 'iter_4.pth'
-    assert 'resumed epoch: 0, iter: 3' in capsys.readouterr().out
-    assert torch.load(tmp_path / 'work/iter_2.pth', weights_only=False)['meta']['time'] == whole['time']
+    run = dict(config=file, epochs=None, **NO_VALIDATION)
+    with pytest.raises(Interrupted, match=r'iteration 1 of 3\. .*iter_2\.pth is the last.* with --resume \S+ goes on'):
+        trained(**run, custom_hooks=[dict(type='Interrupt', after=2)])
+    whole = (tmp_path / 'work/iter_1.pth').read_bytes()
+    assert trained(**run, resume='auto').checkpoint.name == 'iter_3.pth'
+    assert 'resumed epoch: 0, iter: 2' in capsys.readouterr().out
+    assert (tmp_path / 'work/iter_1.pth').read_bytes() == whole  # not written anew
 
 
 def test_in_the_middle_of_an_epoch(trained):
@@ -45,8 +50,8 @@ def test_in_the_middle_of_an_epoch(trained):
         trained(**changes, resume='auto')
 
 
-def test_nothing_is_started_anew(classifier, trained, tmp_path):
-    """No file: a new run; only others or damaged ones: a sentence; an older one: that, with a warning."""
+def test_nothing_is_started_anew(trained, tmp_path):
+    """No file: a new run; only others or damaged ones: a sentence; an older one: that."""
     (tmp_path / 'best_accuracy_epoch_1.pth').write_bytes(b'of no use to resume')
     with pytest.raises(MissingFileError, match='nowhere'):  # beyond looking for a checkpoint
         trained('', resume='auto', load_from='nowhere.pth')
@@ -56,23 +61,19 @@ def test_nothing_is_started_anew(classifier, trained, tmp_path):
             trained('', resume='auto')
     torch.save(dict(state_dict={}), tmp_path / 'epoch_2.pth')
     os.utime(tmp_path / 'epoch_2.pth', (1, 1))
-    cfg = load_config(classifier, work_dir=str(tmp_path), cfg_options=short())
-    with (
-        pytest.warns(UserWarning, match=r'epoch_3\.pth is damaged, passed over; resuming from the older .*epoch_2'),
-        pytest.raises(UserError, match='epoch_2'),
-    ):
-        train(cfg, resume='auto')
+    with pytest.raises(UserError, match='epoch_2.pth'):
+        trained('', resume='auto')
 
 
-def test_weights_alone(trained, tmp_path):
-    checkpoint = trained(**NO_VALIDATION, epochs=1).checkpoint
-    state = torch.load(checkpoint, weights_only=False)
+def test_weights_alone(trained, epoch_1, tmp_path):
+    state = torch.load(epoch_1, weights_only=False)
     torch.save(dict(state_dict=state['state_dict']), tmp_path / 'bare.pth')
     with pytest.raises(UserError, match=r'bare\.pth has no meta, message_hub, optimizer: it holds weights'):
-        trained('other', resume=str(tmp_path / 'bare.pth'))
+        trained(resume=str(tmp_path / 'bare.pth'))
     nowhere = dict(type='Pretrained', checkpoint='nowhere.pth')
-    started = trained('other', **NO_VALIDATION, load_from=str(tmp_path / 'bare.pth'), model__backbone__init_cfg=nowhere)
-    assert started.checkpoint.name == 'epoch_2.pth' and not started.finished_before
+    weights = dict(load_from=str(tmp_path / 'bare.pth'), model__backbone__init_cfg=nowhere)
+    started = trained(**NO_VALIDATION, epochs=1, **weights)
+    assert started.checkpoint.name == 'epoch_1.pth' and not started.finished_before
 
 
 def test_load_from_what_lacks_attention(trained, tmp_path):
@@ -103,37 +104,16 @@ def test_files_of_another_run(trained, tmp_path):
     assert trained(**NO_VALIDATION, **never).checkpoint is None
 
 
-def test_from_elsewhere(trained, tmp_path):
+def test_from_elsewhere(trained, epoch_1):
     """A resumed run that is interrupted at once goes on from where it came from, which is named."""
-    trained('first dir', **NO_VALIDATION, epochs=1)
-    checkpoint = tmp_path / 'first dir/epoch_1.pth'
-    with pytest.raises(Interrupted, match=rf"in epoch 2 of 2.*--resume '{checkpoint}' goes on from it"):
-        trained('second', resume=str(checkpoint), custom_hooks=[dict(type='Interrupt', after=3)])
+    with pytest.raises(Interrupted, match=rf"in epoch 2 of 2.*--resume '{epoch_1}' goes on from it"):
+        trained(resume=str(epoch_1), custom_hooks=[dict(type='Interrupt', after=3)])
 
 
-def test_another_dataset(trained):
-    """Its epochs end elsewhere."""
-    trained(**NO_VALIDATION, epochs=1)
-    with pytest.raises(UserError, match='end at iteration 2, this run has it at 3: resume from the end of an epoch'):
-        trained(resume='auto', train_dataloader__dataset__indices=24)
-
-
-def test_a_finished_run(trained):
-    assert 'accuracy/top1' in str(trained(train_cfg__val_interval=2))
-    summary = trained(resume='auto')
-    assert summary.metrics == {} and 'was finished already: nothing was trained' in str(summary)
-
-
-def test_the_batch_must_be_the_same(trained):
-    trained(**NO_VALIDATION, epochs=1)
-    with pytest.raises(
-        UserError,
-        match='was trained with 1 process x 8 images x 1 accumulated = 8 .*, this run has 1 process x 4 images x 2 accumulated',
-    ):
-        trained(**NO_VALIDATION, resume='auto', train_dataloader__batch_size=4)
-
-
-def test_weights_of_another_network(trained, tmp_path):
-    torch.save(dict(state_dict=dict(w=torch.ones(1)), meta={}), tmp_path / 'other.pth')
-    with pytest.raises(UserError, match='other.pth does not fit'):
-        trained(resume=str(tmp_path / 'other.pth'))
+def test_epochs_that_end_elsewhere(trained, epoch_1):
+    """Of another dataset, or with other batches."""
+    for change, end in (dict(dataset__indices=24), 3), (dict(batch_size=4), 4):
+        with pytest.raises(
+            UserError, match=f'end at iteration 2, this run has it at {end}: resume from the end of an epoch'
+        ):
+            trained(resume=str(epoch_1), **{f'train_dataloader__{key}': value for key, value in change.items()})

@@ -1,56 +1,45 @@
 """Training and testing: what they write, and that they leave nothing behind in the process."""
 
 import json
-import os
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MessageHub
-from mmengine.registry import DefaultScope
-from mmengine.runner import CheckpointLoader
-from mmengine.visualization import Visualizer
 
 from eca_mm.convert import convert_checkpoint
-from eca_mm.engine import Interrupted, Summary, evaluate, load_config, train
-from eca_mm.errors import UserError
+from eca_mm.engine import Summary, evaluate, load_config, train
+from eca_mm.engine.model import load_model
+from eca_mm.errors import MissingFileError, UserError
 from tests.support import FASTER, NO_VALIDATION, REPOSITORY
 
 
-def state_of_the_process():
-    current = [manager._instance_dict for manager in (DefaultScope, MessageHub, Visualizer)]
-    return [dict(instances) for instances in current], CheckpointLoader._schemes, warnings.filters[:], dict(os.environ)
+def test_a_run_and_a_finished_one(trained, tmp_path):
+    summary = trained(epochs=1, pictures=2)
+    assert set(summary.metrics) == {'accuracy/top1', 'accuracy/top5'} and 'accuracy/top1  ' in str(summary)
+    assert len(list((summary.pictures / 'vis').iterdir())) == 2
+    assert f'tensorboard --logdir {tmp_path / "work"}' in str(summary)
+    again = trained(epochs=1, resume='auto')
+    assert again.metrics == {} and 'was finished already: nothing was trained' in str(again)
+    assert again.checkpoint == summary.checkpoint
 
 
-def test_a_run_leaves_no_state_behind(trained):
-    before = state_of_the_process()
-    trained(epochs=1, pictures=1)
-    assert state_of_the_process() == before
-    with pytest.raises(Interrupted):
-        trained(custom_hooks=[dict(type='Interrupt', after=1)])
-    assert state_of_the_process() == before
+def test_without_tensorboard_and_validation(trained, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'tensorboard', None)  # imports of it fail
+    summary = trained(**NO_VALIDATION, epochs=1, pictures=2)
+    assert '--logdir' not in str(summary) and summary.pictures is None
+    assert 'no metrics: nothing was validated' in str(summary)
+    assert list((tmp_path / 'work').rglob('scalars.json'))  # of the other backend
 
 
-def test_without_tensorboard(trained, monkeypatch, tmp_path, capsys):
-    assert 'tensorboard --logdir' in str(trained(**NO_VALIDATION, epochs=1))
-    assert list((tmp_path / 'work').rglob('events.out.tfevents*'))
-    capsys.readouterr()
-    for module in ('tensorboard', 'torch.utils.tensorboard'):
-        monkeypatch.setitem(sys.modules, module, None)  # imports of it fail
-    assert '--logdir' not in str(trained('other', **NO_VALIDATION, epochs=1))
-    assert capsys.readouterr().out.count('TensorBoard is left out') == 1
-    assert not list((tmp_path / 'other').rglob('events.out.tfevents*'))
-    assert list((tmp_path / 'other').rglob('scalars.json'))  # of the other backend
-
-
-def test_pictures(trained):
-    assert trained(**NO_VALIDATION, epochs=1, pictures=2).pictures is None
-    assert len(list((trained(epochs=1, pictures=2).pictures / 'vis').iterdir())) == 2
-    for value in (-1, True, 2.5):
-        with pytest.raises(UserError, match=f'pictures must be a number of images, got {value}'):
-            trained(pictures=value)
+def test_seed(tmp_path):
+    """Of the command line, even 0, before the config's, before 0."""
+    config = REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_1x.py'
+    for seed, options, expected in ((0, 3, 0), (None, 3, 3), (None, None, 0)):
+        cfg = load_config(config, data_root=str(tmp_path), cfg_options={'randomness.seed': options})
+        with pytest.raises(MissingFileError, match='data not found'):
+            train(cfg, seed=seed)
+        assert cfg.randomness.seed == expected
 
 
 def test_summary():
@@ -58,9 +47,12 @@ def test_summary():
     assert "test again   tools/test.py 'a b.py' 'w d/x.pth' --cfg-options 'k=(1, 2)'" in str(summary)
 
 
-def test_what_is_evaluated_is_said(trained, classifier, tmp_path):
+def test_what_is_evaluated_is_said(classifier, tmp_path):
     """By a URL and of a converted file: images, the epoch or whose the weights are."""
-    checkpoint = trained(**NO_VALIDATION, epochs=1).checkpoint
+    checkpoint = tmp_path / 'x.pth'
+    torch.save(
+        dict(state_dict=load_model(load_config(classifier), None, '').state_dict(), meta=dict(epoch=7)), checkpoint
+    )
 
     def measured(source):
         options = {'test_dataloader.dataset.indices': 8}
@@ -69,7 +61,7 @@ def test_what_is_evaluated_is_said(trained, classifier, tmp_path):
         assert set(metrics) == {'accuracy/top1', 'accuracy/top5'} and written['metrics'] == metrics
         return {key: value for key, value in written.items() if key not in ('metrics', 'config')}
 
-    assert measured(checkpoint.as_uri()) == dict(images=8, checkpoint=checkpoint.as_uri(), epoch=1)
+    assert measured(checkpoint.as_uri()) == dict(images=8, checkpoint=checkpoint.as_uri(), epoch=7)
     converted = str(tmp_path / 'converted.pth')
     convert_checkpoint(str(checkpoint), converted)
     assert measured(converted) == dict(images=8, checkpoint=converted, source='mmpretrain')
@@ -87,7 +79,7 @@ def test_checkpoints_that_cannot_be_tested(classifier, tmp_path):
     torch.save(dict(state_dict=dict(w=torch.ones(1)), meta={}), tmp_path / 'other.pth')
     sentence = refusal('other.pth')
     assert 'other.pth does not fit' in sentence and 'missing' in sentence and '1 without a place: w' in sentence
-    assert '--out' in refusal('other.pth', out='p') and 'CocoMetric' in refusal('other.pth', out='p')
+    assert '--out writes COCO results' in refusal('other.pth', out='p')
 
 
 def test_predictions_go_into_a_folder(shapes_root, tmp_path, monkeypatch):
@@ -109,7 +101,7 @@ def test_wrong_annotations(coco_root, tmp_path):
     for text, parts in [
         ('{"images": [', ['Expecting value']),
         (json.dumps(content | dict(images=[], annotations=[])), ['no image']),
-        (json.dumps(content | dict(images=[dict(id=1)])), ['an entry of images has no file_name']),
+        (json.dumps(content | dict(images=[dict(id=1)])), ["an image or an annotation has no 'file_name'"]),
         (json.dumps(content), ['train2017/', 'the first image, does not exist', 'COCO_ROOT']),
     ]:
         for split in ('train', 'val'):

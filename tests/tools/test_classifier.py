@@ -110,4 +110,4 @@ def test_refusals(refuse, classifier, tmp_path):
     ):
         assert parts in refuse('train', classifier, *arguments)
     assert 'checkpoint not found' in refuse('test', classifier, tmp_path / 'x.pth')
-    assert 'no image in' in refuse('predict', classifier, tmp_path / 'x.pth', tmp_path)
+    assert 'no image at' in refuse('predict', classifier, tmp_path / 'x.pth', tmp_path)
