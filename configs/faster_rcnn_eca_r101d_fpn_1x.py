@@ -1,0 +1,9 @@
+"""Faster R-CNN, ECA-ResNet-101-D, FPN, 1x. Not in the paper: its backbone starts from timm's weights, which are downloaded.
+
+tools/train.py configs/faster_rcnn_eca_r101d_fpn_1x.py
+"""
+
+_base_ = './faster_rcnn_eca_r50d_fpn_1x.py'
+
+backbone_weights = 'timm://ecaresnet101d.miil_in1k'
+model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint=backbone_weights)))
