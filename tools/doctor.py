@@ -110,6 +110,15 @@ def nms(ops: str) -> None:
         raise RuntimeError(f'nms kept {indices} instead of [0, 2]')
 
 
+def operators_in_use() -> str:
+    """Whose operators mmcv calls once eca_mm is imported."""
+    try:
+        compiled = load('eca_mm.mmcv_ops').in_use() == 'compiled'
+    except Exception:  # the check itself says what is wrong
+        return 'none'
+    return "mmcv's, compiled" if compiled else "torchvision's and PyTorch's (eca_mm.mmcv_ops)"
+
+
 def inherited_configs() -> None:
     for library in ('mmdet', 'mmpretrain'):
         folder = Path(load('mmengine.utils').get_installed_path(library), '.mim', 'configs', '_base_')
@@ -159,8 +168,8 @@ def diagnose() -> list[Finding]:
               'install pycocotools anew'),
         check('TensorBoard', with_version('tensorboard', 'SummaryWriter imports'), lambda: load('torch.utils.tensorboard'),
               'for curves: pip install tensorboard; training runs without', 'warn'),
-        check('mmcv operators', 'nms runs on the CPU', lambda: nms('mmcv.ops'),
-              'mmcv has no compiled operators (mmcv-lite?): see the README'),
+        check('mmcv operators', f'{operators_in_use()}; nms runs on the CPU', lambda: nms('mmcv.ops'),
+              'mmcv does not load its operators: see "mmcv\'s operators" in the README'),
         check('torchvision operators', 'nms runs on the CPU', lambda: nms('torchvision.ops'),
               'torch and torchvision are of different builds'),
         check('registry', 'eca_mm.ECAResNet builds from an mmdet config',
