@@ -12,31 +12,82 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from eca_mm.analysis.coco import BACKENDS
-from eca_mm.cli import run_tool
-from eca_mm.engine import evaluate, load_config
-from eca_mm.output import write_atomically
-from eca_mm.paper.accuracy import measure_predictions, measure_work_dirs
-from eca_mm.paper.index import index_files
-from eca_mm.paper.report import render_json, render_text, write_report
-from eca_mm.paper.reproduce import MEASURED, environment, measurers_without_data, reproduce, select_tables
-from eca_mm.paper.speed import measure_speed
+from arguments import parse_and_run
+
+NEEDED = {'run': 'work_dirs', 'data_root': 'run', 'predictions': 'ann_file', 'ann_file': 'predictions'}
+KINDS = {'work_dirs': 'accuracy', 'predictions': 'accuracy', 'speed': 'speed'}
 
 
 def evaluate_row(config: Path, checkpoint: Path, work_dir: Path, *, data_root: str | None) -> None:
+    from eca_mm.engine import evaluate, load_config
+
     evaluate(load_config(config, data_root=data_root, work_dir=str(work_dir)), str(checkpoint))
 
 
-def parse_args() -> argparse.Namespace:
+def main(a: argparse.Namespace) -> None:
+    from eca_mm.errors import UserError
+    from eca_mm.output import write_atomically
+    from eca_mm.paper.accuracy import measure_predictions, measure_work_dirs
+    from eca_mm.paper.index import index_files
+    from eca_mm.paper.report import render_json, render_text, write_report
+    from eca_mm.paper.reproduce import MEASURED, environment, measurers_without_data, reproduce, select_tables
+    from eca_mm.paper.speed import measure_speed
+
+    for option, other in NEEDED.items():
+        if getattr(a, option) and not getattr(a, other):
+            raise UserError(f'--{option} is for --{other}, which is missing'.replace('_', '-'))
+    for option, kind in KINDS.items():
+        if getattr(a, option) and a.only not in (None, kind):
+            raise UserError(f'--only {a.only} leaves out what --{option.replace("_", "-")} gives')
+    if a.write_index and (a.work_dirs or a.predictions):
+        raise UserError(
+            f'--write-index takes the accuracies that come with the package: first copy metrics.json to {MEASURED}/NAME/'
+        )
+    tables, measurers = select_tables(a.tables), measurers_without_data()
+    if a.speed:
+        measurers['speed'] = [partial(measure_speed, files=a.speed)]
+    if a.work_dirs:
+        run = partial(evaluate_row, data_root=a.data_root) if a.run else None
+        measurers['accuracy'].append(partial(measure_work_dirs, folder=a.work_dirs, evaluate=run))
+    if a.predictions:
+        measurers['accuracy'].append(
+            partial(measure_predictions, predictions=a.predictions, ann_file=a.ann_file, backend=a.backend)
+        )
+    if a.only:
+        tables, measurers = [table.only(a.only) for table in tables], {a.only: measurers[a.only]}
+    cells, problems = reproduce(tables, [m for of_kind in measurers.values() for m in of_kind], tolerance=a.tolerance)
+    print(render_text(cells))
+    if a.json:
+        write_atomically(a.json, render_json(cells) + '\n')
+    if a.report:
+        print('written:', *write_report(cells, a.report, environment()))
+    if a.write_index:
+        for file, text in index_files(cells).items():
+            write_atomically(file, text)
+    for problem in problems:
+        print(f'error: {problem}', file=sys.stderr)
+    compared, off = [c for c in cells if c.status in ('match', 'differ')], [c for c in cells if c.is_failure]
+    if a.check:
+        print(f'checked: {len(compared)} numbers, {len(off)} off')
+    if problems or (a.check and (off or not compared)):
+        sys.exit(1)
+
+
+if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('tables', nargs='+', help='table1 ... table5, figure4, or all')
-    p.add_argument('--only', choices=measurers_without_data(), help='these columns alone')
+    p.add_argument('--only', choices=('complexity', 'speed', 'accuracy'), help='these columns alone')
     p.add_argument('--work-dirs', type=Path, help='folder with one work directory per row')
     p.add_argument('--run', action='store_true', help='evaluate rows that have a checkpoint there, but no metrics')
     p.add_argument('--data-root', help='root of the dataset for --run')
     p.add_argument('--predictions', nargs='+', metavar='ROW=FILE', help='score COCO result files')
     p.add_argument('--ann-file', type=Path, help='their COCO annotations')
-    p.add_argument('--backend', choices=BACKENDS, default=BACKENDS[0], help='what scores them (%(default)s)')
+    p.add_argument(
+        '--backend',
+        choices=('pycocotools', 'faster-coco-eval'),
+        default='pycocotools',
+        help='what scores them (%(default)s)',
+    )
     p.add_argument(
         '--speed', type=Path, nargs='+', help="tools/benchmark.py's files, instead of those with the package"
     )
@@ -50,56 +101,4 @@ def parse_args() -> argparse.Namespace:
         '--write-index', action='store_true', help="write the model index and the README's table, from `all`"
     )
     p.add_argument('--traceback', action='store_true', help='show where an error came up')
-    a = p.parse_args()
-    for option, other in (
-        ('run', 'work_dirs'),
-        ('data_root', 'run'),
-        ('predictions', 'ann_file'),
-        ('ann_file', 'predictions'),
-    ):
-        if getattr(a, option) and not getattr(a, other):
-            p.error(f'--{option} is for --{other}, which is missing'.replace('_', '-'))
-    for option, kind in ('work_dirs', 'accuracy'), ('predictions', 'accuracy'), ('speed', 'speed'):
-        if getattr(a, option) and a.only not in (None, kind):
-            p.error(f'--only {a.only} leaves out what --{option.replace("_", "-")} gives')
-    if a.write_index and (a.work_dirs or a.predictions):
-        p.error(
-            f'--write-index takes the accuracies that come with the package: first copy metrics.json to {MEASURED}/NAME/'
-        )
-    return a
-
-
-def main() -> None:
-    a = parse_args()
-    tables, measurers = select_tables(a.tables), measurers_without_data()
-    if a.speed:
-        measurers['speed'] = [partial(measure_speed, files=a.speed)]
-    if a.work_dirs:
-        run = partial(evaluate_row, data_root=a.data_root) if a.run else None
-        measurers['accuracy'].append(partial(measure_work_dirs, folder=a.work_dirs, evaluate=run))
-    if a.predictions:
-        measurers['accuracy'].append(
-            partial(measure_predictions, predictions=a.predictions, ann_file=a.ann_file, backend=a.backend)
-        )
-    if a.only:
-        tables, measurers = [table.only(a.only) for table in tables], {a.only: measurers[a.only]}
-    result = reproduce(tables, [m for of_kind in measurers.values() for m in of_kind], tolerance=a.tolerance)
-    print(render_text(result.cells))
-    if a.json:
-        write_atomically(a.json, render_json(result.cells) + '\n')
-    if a.report:
-        print('written:', *write_report(result.cells, a.report, environment()))
-    if a.write_index:
-        for file, text in index_files(result.cells).items():
-            write_atomically(file, text)
-    for problem in result.problems:
-        print(f'error: {problem}', file=sys.stderr)
-    if a.check:
-        compared = [c for c in result.cells if c.status in ('match', 'differ')]
-        print(f'checked: {len(compared)} numbers, {len(result.failures)} off')
-    if result.problems or (a.check and (result.failures or not compared)):
-        sys.exit(1)
-
-
-if __name__ == '__main__':
-    run_tool(main)
+    parse_and_run(p, main)

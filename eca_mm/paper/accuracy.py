@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eca_mm.analysis.coco import score
 from eca_mm.checkpoints import latest_checkpoint
-from eca_mm.engine.metrics import BENCHMARKS, Benchmark, Metrics
+from eca_mm.engine.metrics import BENCHMARKS, Metrics
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.paper.table import ACCURACY, Measured, Measurement, Table, max_epochs
 from eca_mm.paths import CONFIGS
@@ -84,42 +84,40 @@ def _from_metrics(tables: Iterable[Table], config: str, tested: str, file: Path,
     if not {m.name for b in BENCHMARKS.values() for m in b.metrics} & metrics.metrics.keys():
         raise UserError(f'{file} has none of the metrics of the tables: nothing was evaluated, or nothing detected')
     checkpoint = 'unknown weights' if metrics.checkpoint is None else Path(metrics.checkpoint).name
-    notes = _weights_notes(metrics, checkpoint, tested)
     source = f'{when} ({Path(*file.parts[-3:])}, {checkpoint})'
+    return _measurements(tables, config, metrics, source, _about_weights(metrics, checkpoint, tested))
+
+
+def _measurements(tables: Iterable[Table], row: str, metrics: Metrics, source: str, weights: str = '') -> Found:
+    """For the row of each table; comparable if it is on the paper's images and after the whole training."""
     found = {}
-    for table in (t for t in tables if config in (row.config for row in t.rows)):
+    for table in (t for t in tables if row in (r.config for r in t.rows)):
         benchmark = BENCHMARKS[table.benchmark]
-        for metric in (m for m in benchmark.metrics if m.column in table.columns):
+        images = f'on {metrics.images} images, not on the {benchmark.images} of {benchmark.split}'
+        note = '; '.join(filter(None, (weights, images if metrics.images != benchmark.images else '')))
+        for metric in benchmark.metrics:
             value = metrics.metrics.get(metric.name, -1) * benchmark.percent
-            if value == -benchmark.percent:  # absent, or COCO's -1, where there is nothing to detect
+            if metric.column not in table.columns or value == -benchmark.percent:  # COCO's -1: nothing to detect
                 continue
             if not 0 <= value <= 100:  # NaN too
-                raise UserError(f'{file}: {metric.name} is {metrics.metrics[metric.name]}, which is no accuracy')
-            found[table.name, config, metric.column] = _accuracy(benchmark, value, metrics.images, source, notes)
+                raise UserError(f'{metric.name} is {metrics.metrics[metric.name]}, which is no accuracy: {source}')
+            text = f'{value:.{benchmark.digits}f}'
+            found[table.name, row, metric.column] = Measurement(value, text, source, note, note in ('', AUTHORS))
     return found
 
 
-def _weights_notes(metrics: Metrics, checkpoint: str, config: str) -> list[str]:
+def _about_weights(metrics: Metrics, checkpoint: str, config: str) -> str:
     """What must be said of the weights: nothing, if they are those of this config's whole training."""
     if metrics.source == 'authors' or config.startswith('legacy/'):
-        return [AUTHORS]
+        return AUTHORS
     if metrics.source:  # of converted weights
-        return [f'weights of {metrics.source}']
+        return f'weights of {metrics.source}'
     named = re.search(r'epoch_(\d+)\.pth$', checkpoint)
     epoch = int(named[1]) if metrics.epoch is None and named else metrics.epoch
     if epoch is None:
-        return ['after an unknown number of epochs']
+        return 'after an unknown number of epochs'
     last = max_epochs(CONFIGS / f'{config}.py')
-    return [f'after {epoch} of {last} epochs'] if epoch < last else []
-
-
-def _accuracy(benchmark: Benchmark, value: float, images: int, source: str, notes: Iterable[str] = ()) -> Measurement:
-    """Comparable if it is on the paper's images and after the whole training."""
-    notes = list(notes)
-    if images != benchmark.images:
-        notes.append(f'on {images} images, not on the {benchmark.images} of {benchmark.split}')
-    text = f'{value:.{benchmark.digits}f}'
-    return Measurement(value, text, source, '; '.join(notes), comparable=set(notes) <= {AUTHORS})
+    return f'after {epoch} of {last} epochs' if epoch < last else ''
 
 
 def measure_predictions(
@@ -156,18 +154,14 @@ def _scored(tables: Sequence[Table], assignment: str, ann_file: str | Path, back
         hint = f'did you mean {near[0]!r}?' if near else f'they have {", ".join(sorted(rows))}'
         raise UserError(f'no row {row!r} in the tables that are asked for; {hint}')
     kind, numbers = score(file, ann_file, backend)
-    benchmark = BENCHMARKS[kind]
-    filled = [t.name for t in tables if t.benchmark == kind and row in (r.config for r in t.rows)]
-    if not filled:
-        raise UserError(f'{file} is for {benchmark.task}; no table of that, among those asked for, has the row {row}')
-    if numbers['AP'] < 0:
-        raise UserError(f'{ann_file} has nothing to detect')
     images = len(json.loads(Path(ann_file).read_bytes())['images'])
-    values = {
-        column: numbers[column] * benchmark.percent for m in benchmark.metrics if numbers[column := m.column] >= 0
-    }
-    return {
-        (table, row, column): _accuracy(benchmark, value, images, f'measured now ({file})')
-        for table in filled
-        for column, value in values.items()
-    }
+    metrics = Metrics({m.name: numbers[m.column] for m in BENCHMARKS[kind].metrics}, images)
+    found = _measurements(tables, row, metrics, f'measured now ({file})')
+    if not found:
+        task = f'{file} is for {BENCHMARKS[kind].task}'
+        raise UserError(
+            f'{task}; no table of that, among those asked for, has the row {row}'
+            if numbers['AP'] >= 0
+            else f'{ann_file} has nothing to detect'
+        )
+    return found

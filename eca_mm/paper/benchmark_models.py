@@ -31,13 +31,18 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     Raises:
         UserError: If a name is unknown or has no config.
     """
-    rows = sorted(_rows(), key=lambda model: model.detector)
-    known = {model.name: model for model in (*rows, *_peers())}
+    known = {model.name: model for model in (*sorted(_rows(), key=lambda model: model.detector), *_peers())}
     wanted = {name.removeprefix('configs/').removesuffix('.py') for name in names} or {
         m.name for m in known.values() if (detectors or not m.detector) and (peers or not m.name.startswith('timm/'))
     }
     for name in sorted(wanted - set(known)):
-        raise UserError(_unknown(name, list(known)))
+        if any(row.config == name for table in TABLES.values() if table.timed for row in table.rows):
+            raise UserError(f'{name} has no implementation yet: there is no configs/{name}.py')
+        if name.startswith('timm/') and not importlib.util.find_spec('timm'):
+            raise UserError(f'{name} needs timm: pip install timm')
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f'did you mean {" or ".join(near)}?' if near else f'choose from {", ".join(known)}'
+        raise UserError(f'unknown model {name!r}: {hint}')
     wanted |= {known[name].baseline for name in wanted}
     return [model for model in known.values() if model.name in wanted]
 
@@ -51,20 +56,10 @@ def _rows() -> Iterator[BenchmarkModel]:
 def _peers() -> Iterator[BenchmarkModel]:
     if importlib.util.find_spec('timm'):
         for depth, attention in itertools.product(LAYERS, (None, 'se', 'eca')):
-            name, plain = f'timm/{attention or ""}resnet{depth}', f'timm/resnet{depth}'
-            yield BenchmarkModel(name, plain, partial(_build_peer, LAYERS[depth], attention))
+            build = partial(_build_peer, LAYERS[depth], attention)
+            yield BenchmarkModel(f'timm/{attention or ""}resnet{depth}', f'timm/resnet{depth}', build)
 
 
 def _build_peer(layers: tuple[int, ...], attention: str | None) -> nn.Module:
     resnet: Any = importlib.import_module('timm.models.resnet')
     return resnet.ResNet(resnet.Bottleneck, layers, block_args=dict(attn_layer=attention))
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    if any(row.config == name for table in TABLES.values() if table.timed for row in table.rows):
-        return f'{name} has no implementation yet: there is no configs/{name}.py'
-    if name.startswith('timm/') and not importlib.util.find_spec('timm'):
-        return f'{name} needs timm: pip install timm'
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f'did you mean {" or ".join(near)}?' if near else f'choose from {", ".join(known)}'
-    return f'unknown model {name!r}: {hint}'

@@ -13,26 +13,18 @@ Status = Literal['match', 'differ', 'measured', 'not comparable', 'not measured'
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table.
-
-    Attributes:
-        table, row, column: Its place; rows are named by their config.
-        paper: As printed, None where the paper has no such number. Speeds are ratios to the first row of the group.
-        ours, raw: Our number as the paper would print it, and in full; None if it is not measured.
-        status: 'match': equal in print or, for accuracies, within the tolerance; 'differ'; 'measured', where the paper
-            has no number; 'not comparable': measured on other data or another machine; 'not measured'.
-        source: Where ours comes from, or the command that would measure it.
-        note: A remark on this number.
-    """
+    """One number of a table."""
 
     table: Table
-    row: str
+    row: str  # its config
     column: str
-    paper: str | None
-    ours: str | None
-    raw: float | None
+    paper: str | None  # as printed, None where the paper has no such number; speeds as ratios to the group's first row
+    ours: str | None  # as the paper would print it; None if it is not measured
+    raw: float | None  # ours in full
+    # 'match': equal in print or, for accuracies, within the tolerance; 'measured': the paper has no such number;
+    # 'not comparable': measured on other data or another machine.
     status: Status
-    source: str
+    source: str  # where ours comes from, or the command that would measure it
     note: str = ''
 
     @property
@@ -42,9 +34,24 @@ class Cell:
         return None if ours is None or paper is None else ours - paper
 
     @property
-    def is_explained(self) -> bool:
-        """Whether it is known why ours cannot be the paper's number."""
-        return (self.row, self.column, self.ours) in self.table.explained
+    def printed_difference(self) -> str:
+        """The difference with a sign and the paper's digits; empty for none."""
+        if self.difference is None:
+            return ''
+        digits = len((self.paper or '').rstrip('MG').partition('.')[2])
+        rounded = round(self.difference, digits)
+        return f'{rounded:+.{digits}f}' if rounded else f'{0:.{digits}f}'
+
+    @property
+    def origin(self) -> str:
+        """Where our number comes from and what is to be said of it, or how it would be measured."""
+        missing = 'not measured: ' if self.status == 'not measured' else ''
+        return ' - '.join(filter(None, (f'{missing}{self.source}', self.note)))
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it differs, and it is not known why ours cannot be the paper's number."""
+        return self.status == 'differ' and (self.row, self.column, self.ours) not in self.table.explained
 
     def record(self) -> dict[str, str | float | None]:
         """The fields for ``--json``, the table by its name."""
@@ -83,8 +90,9 @@ def beside_the_paper(tables: Iterable[Table], measurements: Measurements, *, tol
 
 
 def _cell(table: Table, row: Row, column: str, measured: Measurement | None, tolerance: float) -> Cell:
-    paper = _printed(table, row, column)
-    kind = table.columns.get(column)
+    kind, paper = table.columns.get(column), row.printed.get(column)
+    if paper is not None and kind is not None and kind.as_ratio:
+        paper = f'{float(paper) / float(table.first_of_group(row).printed[column] or "nan"):.2f}'
     if measured is None:
         how = table.columns[column].command(row) if row.is_implemented else 'no implementation yet'
         return Cell(table, row.config, column, paper, None, None, 'not measured', how)
@@ -98,11 +106,3 @@ def _cell(table: Table, row: Row, column: str, measured: Measurement | None, tol
         status = 'match' if measured.text == paper else 'differ'
     note = measured.note or table.explained.get((row.config, column, measured.text), '')
     return Cell(table, row.config, column, paper, measured.text, measured.raw, status, measured.source, note)
-
-
-def _printed(table: Table, row: Row, column: str) -> str | None:
-    """The paper's number for a cell, or its ratio to that of the group's first row, with two digits."""
-    kind, printed = table.columns.get(column), row.printed.get(column)
-    if kind is None or not kind.as_ratio or printed is None:
-        return None if kind is None else printed
-    return f'{float(printed) / float(table.first_of_group(row).printed[column] or "nan"):.2f}'

@@ -1,5 +1,6 @@
 """OpenMMLab's model index and the README's table of results, generated: no number is typed twice."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,18 +41,17 @@ def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
     """
     readme = REPOSITORY / 'README.md'
     by_place = {(c.table.name, c.row, c.column): c for c in cells}
-    present = {(table, column) for table, _, column in by_place}
-    needed = {(t.name, column) for t in TABLES.values() for column in t.columns}
-    needed |= {(t.name, column) for t in TABLES.values() if t.metafile and t.count for column in ALL_COUNTED}
-    if not needed <= present:
+    needed = {
+        (t.name, c) for t in TABLES.values() for c in (*t.columns, *(ALL_COUNTED if t.metafile and t.count else ()))
+    }
+    if not needed <= {(table, column) for table, _, column in by_place}:
         raise UserError('the index needs all tables with their complexity: tools/reproduce.py all, without --only')
     if not readme.is_file():
         raise MissingFileError(f'the index is written in a checkout of the repository, and {readme} does not exist')
-    texts, listed = {}, []
-    files = _tables_by_metafile()
+    texts, listed, files = {}, set(), _tables_by_metafile()
     for file, tables in files.items():
         papers = [paper for paper in dict.fromkeys(t.paper for t in tables) if paper not in listed]
-        listed += papers
+        listed.update(papers)
         models = [_model(row, tables, by_place) for row in _rows(tables)]
         collections = {'Collections': [_collection(paper) for paper in papers]} if papers else {}
         texts[REPOSITORY / file] = _yaml({**collections, 'Models': models})
@@ -88,12 +88,10 @@ def _yaml(content: dict[str, Any]) -> str:
 
 def _model(row: Row, tables: Sequence[Table], cells: _Cells) -> dict[str, Any]:
     cfg = load_config(row.file)
-    counts = {
-        column: c.raw for (_, config, column), c in cells.items() if config == row.config and column in ALL_COUNTED
-    }
+    counts = {column: c.raw for (_, config, column), c in cells.items() if config == row.config}
+    of_row = [table for table in tables if row.config in (r.config for r in table.rows)]
     printed: dict[str, float] = {}
     results: list[dict[str, Any]] = []
-    of_row = [table for table in tables if row.config in (r.config for r in table.rows)]
     for table in of_row:
         benchmark = BENCHMARKS[table.benchmark]
         found = {column: cells[table.name, row.config, column] for column in table.columns}
@@ -114,12 +112,11 @@ def _model(row: Row, tables: Sequence[Table], cells: _Cells) -> dict[str, Any]:
 
 def _readme(text: str, groups: Iterable[Sequence[Table]], cells: _Cells) -> str:
     start, end = MARKS
-    before, found, rest = text.partition(start)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise UserError(f'README.md needs {start!r} and {end!r} around its table')
     lines = [line for tables in groups for line in _results_table(tables, cells)]
-    return '\n'.join((before + start, *lines, end)) + after
+    new, n = re.subn(f'{start}.*{end}', lambda _: '\n'.join((start, *lines, end)), text, flags=re.DOTALL)
+    if not n:
+        raise UserError(f'README.md needs {start!r} and {end!r} around its table')
+    return new
 
 
 def _results_table(tables: Sequence[Table], cells: _Cells) -> Iterator[str]:

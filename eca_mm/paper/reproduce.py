@@ -2,12 +2,12 @@
 
 import difflib
 import platform
+import re
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import torch
@@ -23,24 +23,7 @@ from eca_mm.paths import REPOSITORY
 
 # Comes with the package: CSVs of speeds, and a metrics.json in a folder per row.
 MEASURED = Path(__file__).parent / 'measured'
-
-
-@dataclass
-class Reproduction:
-    """What `tools/reproduce.py` prints.
-
-    Attributes:
-        cells: Every number of the tables.
-        problems: A sentence for each file that should have given a number and could not.
-    """
-
-    cells: list[Cell]
-    problems: list[str]
-
-    @property
-    def failures(self) -> list[Cell]:
-        """Numbers that differ from the paper's, but for those whose reason is known."""
-        return [c for c in self.cells if c.status == 'differ' and not c.is_explained]
+PACKAGES = re.compile(r'eca-net-mm|torch(vision)?|numpy|pycocotools|timm|(onedl-)?mm(engine|cv|det|detection|pretrain)')
 
 
 def select_tables(names: Iterable[str]) -> list[Table]:
@@ -66,13 +49,18 @@ def measurers_without_data() -> dict[str, list[Measurer]]:
     }
 
 
-def reproduce(tables: Sequence[Table], measurers: Iterable[Measurer], *, tolerance: float = 0.2) -> Reproduction:
+def reproduce(
+    tables: Sequence[Table], measurers: Iterable[Measurer], *, tolerance: float = 0.2
+) -> tuple[list[Cell], list[str]]:
     """Sets what the measurers give beside what the papers print.
 
     Args:
         tables: From :func:`select_tables`.
         measurers: In this order; where two measured the same, the later one counts.
         tolerance: Greatest difference of an accuracy, in points, that counts as a match.
+
+    Returns:
+        Every number of the tables, and a sentence for each file that should have given a number and could not.
 
     Raises:
         UserError: As the measurers, or if the tolerance is no number of points.
@@ -83,38 +71,23 @@ def reproduce(tables: Sequence[Table], measurers: Iterable[Measurer], *, toleran
         found, complaints = measure(tables)
         measurements |= found
         problems += complaints
-    return Reproduction(list(beside_the_paper(tables, measurements, tolerance=tolerance)), problems)
+    return list(beside_the_paper(tables, measurements, tolerance=tolerance)), problems
 
 
 def environment() -> dict[str, str]:
     """What the numbers were made with: versions, machine, date, commit."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
-    names = ('torch', 'torchvision', 'pycocotools', 'numpy', 'timm')
-    stack = [f'{prefix}{name}' for name in ('mmengine', 'mmcv', 'mmdet', 'mmpretrain') for prefix in ('onedl-', '')]
-    versions = {n: _version(n) for n in ('eca-net-mm', *names, *stack, 'onedl-mmdetection')}
+    versions = {d.metadata['Name']: d.version for d in distributions() if PACKAGES.fullmatch(d.metadata['Name'] or '')}
+    # Without that option git refreshes, so writes, the index of the repository.
+    command = ['git', '--no-optional-locks', f'--git-dir={REPOSITORY}/.git', 'describe', '--always', '--dirty']
+    try:
+        commit = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git
+        commit = ''
     return {
         'date': date.today().isoformat(),
-        'commit': _commit(),
+        'commit': commit or 'unknown',
         'machine': f'{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, {device}',
         'Python': platform.python_version(),
-        **{name: v for name, v in versions.items() if v},
+        **dict(sorted(versions.items())),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str:
-    if not (REPOSITORY / '.git').exists():
-        return 'not a checkout'
-    # Without that option git refreshes, so writes, the index of the repository.
-    command = ['git', '--no-optional-locks', 'describe', '--always', '--dirty']
-    try:
-        run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    except OSError:  # no git
-        return 'unknown'
-    return run.stdout.strip() or 'unknown'

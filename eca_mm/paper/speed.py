@@ -5,12 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eca_mm.errors import MissingFileError, UserError
-from eca_mm.paper.cells import number
 from eca_mm.paper.table import Measured, Measurement, Table
 
 MODES = {'train': 'Training', 'inference': 'Inference'}
-HEADER = ('device', 'dtype', 'layout', 'compile', 'batch')
-COLUMNS = ('model', 'mode', 'ratio')
 
 
 def measure_speed(tables: Sequence[Table], files: Iterable[Path]) -> Measured:
@@ -31,15 +28,13 @@ def measure_speed(tables: Sequence[Table], files: Iterable[Path]) -> Measured:
             problems.append(str(error))
             continue
         for table in (t for t in tables if t.timed):
-            rows, note = (
-                {row.config for row in table.rows},
-                f'on {where}; the paper: {table.paper.machine or "unknown"}',
-            )
+            rows = {row.config for row in table.rows}
+            note = f'on {where}; the paper: {table.paper.machine or "unknown"}'
             for model, column, ratio in lines:
                 if model in rows:
-                    source = f'measured before ({file.name})'
-                    measured = Measurement(ratio, f'{ratio:.2f}', source, note, comparable=False)
-                    measurements[table.name, model, column] = measured
+                    measurements[table.name, model, column] = Measurement(
+                        ratio, f'{ratio:.2f}', f'measured before ({file.name})', note, comparable=False
+                    )
     return measurements, problems
 
 
@@ -49,17 +44,13 @@ def _read(file: Path) -> tuple[str, list[tuple[str, str, float]]]:
         raise MissingFileError(f'benchmark not found: {file}; tools/benchmark.py writes such files')
     text = file.read_text(errors='replace').splitlines()
     header = dict(line[2:].split(': ', 1) for line in text if line.startswith('# ') and ': ' in line)
-    reader = csv.DictReader(line for line in text if not line.startswith('#'))
-    missing = [name for name in HEADER if name not in header]
-    missing += [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise UserError(f'{file} is not a file of tools/benchmark.py: it has no {", ".join(missing)}')
-    lines = []
-    for line in reader:
-        model, mode, ratio = line['model'], line['mode'], number(line['ratio'])
-        if mode not in MODES or not ratio or ratio < 0:
-            raise UserError(f'{file}: {model} has mode {mode!r} and ratio {line["ratio"]!r}: measure again')
-        lines.append((model, MODES[mode], ratio))
-    compiled = ', compiled' if header['compile'] == 'True' else ''
-    where = f'{header["device"]}, {header["dtype"]}, {header["layout"]}{compiled}, batch {header["batch"]}'
+    try:
+        lines = [
+            (line['model'], MODES[line['mode']], float(line['ratio']))
+            for line in csv.DictReader(line for line in text if not line.startswith('#'))
+        ]
+        compiled = ', compiled' if header['compile'] == 'True' else ''
+        where = f'{header["device"]}, {header["dtype"]}, {header["layout"]}{compiled}, batch {header["batch"]}'
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f'{file} is not what tools/benchmark.py writes ({type(error).__name__}: {error})') from error
     return where, lines

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -15,19 +16,12 @@ from eca_mm.paths import CONFIGS
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table.
+    """One line of a table."""
 
-    Attributes:
-        config: The file in ``configs/`` that stands for it, without ``.py``; it need not exist yet.
-        method: The paper's name for the method.
-        group: What it is compared within: a backbone, or a detector with a backbone.
-        printed: Column -> number as printed, its unit included; None where the paper has none.
-    """
-
-    config: str
-    method: str
-    group: str
-    printed: dict[str, str | None]
+    config: str  # the file in configs/ that stands for it, without .py; it need not exist yet
+    method: str  # as the paper calls it
+    group: str  # what it is compared within: a backbone, or a detector with a backbone
+    printed: dict[str, str | None]  # by column, the unit included; None where the paper has no number
 
     @property
     def file(self) -> Path:
@@ -50,19 +44,12 @@ def max_epochs(row_file: Path) -> int:
 
 @dataclass(frozen=True)
 class Kind:
-    """What the numbers of a column are.
+    """What the numbers of a column are."""
 
-    Attributes:
-        name: What ``--only`` calls it.
-        command: What measures it for a row, as it is typed.
-        within_tolerance: Ours match if they are within the tolerance, as trainings vary; others must be equal in print.
-        as_ratio: Numbers are compared as ratios to the first row of the group, as they depend on the machine.
-    """
-
-    name: str
-    command: Callable[[Row], str]
-    within_tolerance: bool = False
-    as_ratio: bool = False
+    name: str  # for --only
+    command: Callable[[Row], str]  # what measures it for a row, as it is typed
+    within_tolerance: bool = False  # whether ours need not be equal in print, as trainings vary
+    as_ratio: bool = False  # compared as ratios to the first row of the group, as they depend on the machine
 
 
 def _train_and_test(row: Row) -> str:
@@ -78,94 +65,55 @@ ACCURACY = Kind('accuracy', _train_and_test, within_tolerance=True)  # per cent
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number of ours.
+    """A number of ours."""
 
-    Attributes:
-        raw: Its value in full: parameters, operations, per cent, or a ratio of speeds.
-        text: The value in the unit and the digits of the paper's column.
-        source: Where it comes from: 'measured now', or the file of an earlier measurement.
-        note: What a reader must know: why it differs, or why it cannot be compared.
-        comparable: False for what was measured on other data or on another machine; it never counts as a reproduction.
-    """
-
-    raw: float
-    text: str
-    source: str
-    note: str = ''
-    comparable: bool = True
+    raw: float  # parameters, operations, per cent, or a ratio of speeds
+    text: str  # the same in the unit and the digits of the paper's column
+    source: str  # 'measured now', or the file of an earlier measurement
+    note: str = ''  # why it differs or cannot be compared
+    comparable: bool = True  # False for other data or another machine: it never counts as a reproduction
 
 
 @dataclass(frozen=True)
 class Paper:
-    """Where tables come from.
+    """Where tables come from, as it is cited, and as a collection of the model index."""
 
-    Attributes:
-        name: Of its method, and of its collection in the model index.
-        authors, title, venue: As it is cited.
-        url: Of its page.
-        machine: What its speeds were measured on.
-        architectures: Of the collection in the model index.
-    """
-
-    name: str
+    name: str  # of its method, and of the collection
     authors: str
     title: str
     venue: str
     url: str
-    machine: str = ''
-    architectures: tuple[str, ...] = ()
+    machine: str = ''  # what its speeds were measured on
+    architectures: tuple[str, ...] = ()  # of the collection
 
 
 @dataclass(frozen=True)
 class Plot:
-    """How a table is drawn in the report.
+    """How a table is drawn in the report."""
 
-    Attributes:
-        kind: A function of :mod:`eca_mm.paper.report.figures`: 'operations' or 'kernel_size'.
-        title: What it shows, for those who do not see it.
-        caption: What stands below it.
-        colours: Method, or its first word, -> a colour of ``page.css``.
-        groups: The groups of rows that are drawn; all of them by default.
-    """
-
-    kind: str
-    title: str
+    kind: str  # 'operations' or 'kernel_size', see eca_mm.paper.report.figures
+    title: str  # what it shows, for those who do not see it
     caption: str
-    colours: Mapping[str, str]
-    groups: tuple[str, ...] = ()
+    colours: Mapping[str, str]  # a method, or its first word, -> a colour of page.css
+    groups: tuple[str, ...] = ()  # of the rows that are drawn; all of them by default
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a paper.
+    """A table of a paper."""
 
-    Attributes:
-        label: Its number in the paper: 'Table 4'.
-        title: What it shows.
-        paper: Where it is printed.
-        columns: The paper's names of the columns, and what their numbers are.
-        rows: The lines in the paper's order.
-        benchmark: What its accuracies are of, a key of :data:`eca_mm.engine.metrics.BENCHMARKS`.
-        remark: What a reader must know about it.
-        count: Counts a row's network as the paper did, see :mod:`eca_mm.paper.complexity`; None if nothing is counted.
-        timed: Whether :command:`tools/benchmark.py` times its rows.
-        metafile: The file of the model index that has its rows, with its accuracies; None if they are in no index.
-        plot: How it is drawn in the report, if it is.
-        explained: Row, column and our number -> why it cannot be the paper's.
-    """
-
-    label: str
+    label: str  # its number in the paper: 'Table 4'
     title: str
     paper: Paper
     columns: Mapping[str, Kind]
     rows: tuple[Row, ...]
-    benchmark: str
-    remark: str = ''
-    count: Callable[[Row], Mapping[str, Measurement]] | None = None
-    timed: bool = False
-    metafile: str | None = None
+    benchmark: str  # what its accuracies are of, a key of eca_mm.engine.metrics.BENCHMARKS
+    remark: str = ''  # what a reader must know
+    count: Callable[[Row], Mapping[str, Measurement]] | None = None  # a row's network, see eca_mm.paper.complexity
+    timed: bool = False  # whether tools/benchmark.py times its rows
+    metafile: str | None = None  # the file of the model index that has its rows, with its accuracies
     plot: Plot | None = None
-    explained: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    explained: Mapping[tuple[str, str, str], str] = field(default_factory=dict)  # row, column, ours -> why it differs
 
     @property
     def name(self) -> str:
@@ -190,28 +138,22 @@ Measured = tuple[Measurements, list[str]]  # and a sentence for each file that s
 Measurer = Callable[[Sequence[Table]], Measured]
 
 
-def typed_rows(columns: Sequence[str], text: str) -> tuple[Row, ...]:
-    """Reads lines ``config  method  numbers`` below headings ``[group]``.
+def table(label: str, title: str, paper: Paper, columns: Mapping[Kind, str], text: str, **attributes: Any) -> Table:
+    """A table from its text: lines ``config  method  numbers`` below headings ``[group]``.
 
-    A number '-' is one that the paper does not give; '_' in a method is a space.
+    A number '-' is one that the paper does not give; '_' in a method is a space. The columns are given by their kind, in
+    the order of the text; ``attributes`` are those of :class:`Table`.
 
     Raises:
         ValueError: If a line has not a number for each column.
     """
+    kinds = {name: kind for kind, names in columns.items() for name in names.split()}
     rows, group = [], ''
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith('['):
             group = line.strip('[]')
             continue
         config, method, *numbers = line.split()
-        if len(numbers) != len(columns):
-            raise ValueError(f'{line!r} has {len(numbers)} numbers for the columns {columns}')
-        printed = {c: None if n == '-' else n for c, n in zip(columns, numbers, strict=True)}
+        printed = {c: None if n == '-' else n for c, n in zip(kinds, numbers, strict=True)}
         rows.append(Row(config, method.replace('_', ' '), group, printed))
-    return tuple(rows)
-
-
-def table(label: str, title: str, paper: Paper, columns: Mapping[Kind, str], text: str, **attributes: object) -> Table:
-    """A table from its text, see :func:`typed_rows`; the columns are given by their kind, in the order of the text."""
-    kinds = {name: kind for kind, names in columns.items() for name in names.split()}
-    return Table(label, title, paper, kinds, typed_rows(tuple(kinds), text), **attributes)  # type: ignore[arg-type]
+    return Table(label, title, paper, kinds, tuple(rows), **attributes)

@@ -16,8 +16,8 @@ def test_every_printed_number(cells):
     assert len(printed) == 10 + 12 * 2 + 12 * 2
     explained = {place for table in TABLES.values() for place in table.explained}
     assert {(c.row, c.column, c.ours) for c in printed if c.status != 'match'} == explained
-    assert [(c.status, c.note[:11], c.is_explained) for c in printed if c.status != 'match'] == [
-        ('differ', 'the pooling', True)
+    assert [(c.status, c.note[:11], c.is_failure) for c in printed if c.status != 'match'] == [
+        ('differ', 'the pooling', False)
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from eca_mm.paper import TABLES, Cell, Measurement, beside_the_paper
 from eca_mm.paper.report import render_csv, render_html, render_json, render_markdown, render_text, write_report
-from eca_mm.paper.report.text import printed_difference, provenance, sheets
+from eca_mm.paper.report.sheets import sheets
 
 ENVIRONMENT = {'torch': '2.13.0', 'processor': 'two <cores> & more'}
 HOSTILE = '<script>alert(1)</script> | a note'
@@ -62,74 +62,56 @@ def number_counts(cells):
 
 def test_terminal_shows_every_number_within_its_width(cells):
     text = render_text(cells)
-    assert not number_counts(cells) - Counter(text.split())
-    assert max(map(len, text.splitlines())) <= 120
-    assert '\t' not in text and text.isascii()
+    assert not number_counts(cells) - Counter(text.split()) and max(map(len, text.splitlines())) <= 120
 
 
 def test_terminal_says_where_each_number_comes_from():
     text = ' '.join(render_text(CELLS['measured']).split())
     for said in (
-        'measured now Param., GFLOPs of every row',
-        'measured before (speed.json) Training of imagenet/se_resnet50, imagenet/eca_resnet50',
-        'not measured: tools/train.py configs/CONFIG.py; tools/test.py configs/CONFIG.py work_dirs/CONFIG/epoch_12.pth AP50,',
-        'measured before (work_dirs/CONFIG/metrics.json) AP of faster_rcnn_r50_fpn_1x, faster_rcnn_se_r50_fpn_1x, ',
-        f'differ: {HOSTILE} Table 2, imagenet/se_resnet50, Top-1: paper 76.71, ours 76.20, -0.51',
-        'differ Table 4, faster_rcnn_se_r50_fpn_1x, AP: paper 37.7, ours 9.5, -28.2',
-        'not comparable: On a CPU. Table 2: Training of imagenet/se_resnet50, imagenet/eca_resnet50',
+        'ours 26.77M 3.87G 0.90 76.20 diff 0.00= 0.00= +0.16~ -0.51!',
+        'not measured: tools/train.py configs/CONFIG.py; tools/test.py configs/CONFIG.py work_dirs/CONFIG/epoch_12.pth: AP50,',
+        'measured before (work_dirs/CONFIG/metrics.json): AP of faster_rcnn_r50_fpn_1x, faster_rcnn_se_r50_fpn_1x, ',
+        'measured before (speed.json) - On a CPU.: Training of imagenet/se_resnet50, imagenet/eca_resnet50',
+        f'differ: Table 2, imagenet/se_resnet50, Top-1: paper 76.71, ours 76.20, -0.51: {HOSTILE}',
+        'differ: Table 4, faster_rcnn_se_r50_fpn_1x, AP: paper 37.7, ours 9.5, -28.2',
     ):
         assert said in text
-    found = re.search(
-        r'Summary: (\d+) match, (\d+) differ, (\d+) measured, (\d+) not comparable, (\d+) not measured', text
-    )
+    found = re.search(r'(\d+) match, (\d+) differ, (\d+) measured, (\d+) not comparable, (\d+) not measured', text)
     assert sum(map(int, found.groups())) == len(CELLS['measured'])
 
 
 def test_every_number_has_one_origin(cells):
     for sheet in sheets(cells):
-        rows = [row.config for _, members in sheet.groups for row in members]
         named = [
             (row, column)
-            for places in provenance(sheet.cells.values()).values()
-            for part in places.split('; ')
-            for columns, _, of_rows in [part.partition(' of ')]
-            for row in (rows if of_rows == 'every row' else of_rows.split(', '))
+            for part in '; '.join(sheet.origins().values()).split('; ')
+            for columns, _, rows in [part.partition(' of ')]
+            for row in rows.split(', ')
             for column in columns.split(', ')
         ]
         assert Counter(named) == Counter(list(sheet.cells))
 
 
-@pytest.mark.parametrize(
-    ('paper', 'ours', 'status', 'printed'),
-    [
-        ('36.4', '36.5', 'match', '+0.1'),
-        ('3.86G', '3.86G', 'match', '0.00'),
-        ('319.4M', '319.2M', 'differ', '-0.2'),
-        ('k', 'k', 'match', ''),
-        (None, '78.10', 'measured', ''),
-        ('36.4', None, 'not measured', '-'),
-    ],
-)
-def test_differences_have_the_papers_digits(paper, ours, status, printed):
-    assert printed_difference(Cell(TABLES['table4'], 'row', 'AP', paper, ours, None, status, '')) == printed
+@pytest.mark.parametrize(('paper', 'ours', 'printed'), [
+    ('36.4', '36.5', '+0.1'), ('3.86G', '3.86G', '0.00'), ('319.4M', '319.2M', '-0.2'), ('k', 'k', ''), ('36.4', None, ''),
+])  # fmt: skip
+def test_differences_have_the_papers_digits(paper, ours, printed):
+    assert Cell(TABLES['table4'], 'row', 'AP', paper, ours, None, 'match', '').printed_difference == printed
 
 
 def test_csv_and_json_hold_the_cells(cells):
     assert json.loads(render_json(cells)) == [cell.record() for cell in cells]
     lines = list(csv.DictReader(io.StringIO(render_csv(cells))))
-    assert len(lines) == len(cells)
     for line, cell in zip(lines, cells, strict=True):
-        assert line.pop('difference') == (printed_difference(cell) if cell.difference is not None else '')
+        assert line.pop('difference') == cell.printed_difference
         line['raw'] = float(line['raw']) if line['raw'] else None
         assert {**line, 'paper': line['paper'] or None, 'ours': line['ours'] or None} == cell.record()
 
 
-def test_markdown_has_every_number_and_even_tables(cells):
+def test_markdown_has_every_number_and_escapes(cells):
     text = render_markdown(cells)
-    assert not number_counts(cells) - Counter(re.findall(r'[^\s,|()]+', re.sub(r'\\|\*\*', '', text)))
-    for table in re.findall(r'(?:^\|.*\n)+', text, re.MULTILINE):
-        assert len({len(re.findall(r'(?<!\\)\|', line)) for line in table.splitlines()}) == 1
-    assert '<script' not in text.replace('\\<', '')
+    assert not number_counts(cells) - Counter(re.sub(r'\\(.)', r'\1', text).split())
+    assert '<script' not in text.replace('\\<', '') and ' | a note' not in text
 
 
 def test_files(tmp_path, cells):

@@ -90,6 +90,7 @@ class TestTableOfAnotherPaper:
     def test_is_measured_rendered_and_checked(self, other, monkeypatch, capsys):
         out = other / 'out'
         options = ['--work-dirs', other / 'work', '--check', '--json', out / 'c.json', '--report', out]
+        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
         monkeypatch.setattr('sys.argv', ['reproduce', 'smalltable7', *map(str, options)])
         with pytest.raises(SystemExit) as end:
             quietly(REPOSITORY / 'tools/reproduce.py')
