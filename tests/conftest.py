@@ -1,23 +1,16 @@
 import os
 import subprocess
 import sys
-import warnings
 
 import cv2
 import numpy as np
 import pytest
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch starts: pytest runs two processes
-from mmengine.logging import MessageHub
-from mmengine.registry import DefaultScope
-from mmengine.runner import CheckpointLoader
-from mmengine.visualization import Visualizer
-
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.datasets.shapes import draw_shapes
-from eca_mm.engine import load_config, train
 from eca_mm.engine.runner import restored_globals
-from tests.support import COCO_TINY, REPOSITORY, quietly, short
+from tests.support import COCO_TINY, REPOSITORY, quietly, train_shortly
 
 
 def pytest_collection_modifyitems(items):
@@ -136,21 +129,9 @@ optim_wrapper = dict(optimizer=dict(lr=0.001))
 
 @pytest.fixture
 def trained(classifier, tmp_path):
-    """Trains the classifier, shortly; returns the summary. Whatever happens, the process is left as it was."""
+    """Trains the classifier, shortly; returns the summary."""
 
-    def run(work='work', config=classifier, resume=None, **changes):
-        cfg = load_config(config, work_dir=str(tmp_path / work), cfg_options=short(**changes))
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            before = state_of_the_process()
-            try:
-                return train(cfg, resume=resume)
-            finally:
-                assert state_of_the_process() == before
+    def run(work='work', config=classifier, **changes):
+        return train_shortly(config, tmp_path / work, **changes)
 
     return run
-
-
-def state_of_the_process():
-    current = [dict(manager._instance_dict) for manager in (DefaultScope, MessageHub, Visualizer)]
-    return current, CheckpointLoader._schemes, warnings.filters[:], dict(os.environ)

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.logging import MessageHub
+from mmengine.registry import HOOKS, DefaultScope
+from mmengine.runner import CheckpointLoader
+from mmengine.visualization import Visualizer
+
+from eca_mm.engine import load_config, train
 
 REPOSITORY = Path(__file__).parents[1]
 COCO_TINY = Path(os.environ.get('COCO_TINY', REPOSITORY.parent / 'shared/data/coco_tiny'))
@@ -23,6 +28,23 @@ def short(epochs=2, **changes):
     if epochs:
         options['train_cfg.max_epochs'] = epochs
     return {**options, **{key.replace('__', '.'): value for key, value in changes.items()}}
+
+
+def train_shortly(config, work_dir, resume=None, **changes):
+    """Trains a config with :func:`short`; whatever happens, the process is left as it was. Returns the summary."""
+    cfg = load_config(config, work_dir=str(work_dir), cfg_options=short(**changes))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        before = _state_of_the_process()
+        try:
+            return train(cfg, resume=resume)
+        finally:
+            assert _state_of_the_process() == before
+
+
+def _state_of_the_process():
+    current = [dict(manager._instance_dict) for manager in (DefaultScope, MessageHub, Visualizer)]
+    return current, dict(CheckpointLoader._schemes), warnings.filters[:], dict(os.environ)
 
 
 def as_arguments(options):

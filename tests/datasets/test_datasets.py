@@ -1,6 +1,5 @@
 """The embedded dataset, read back by pycocotools, and the sampler."""
 
-import hashlib
 import multiprocessing
 
 import cv2
@@ -15,36 +14,22 @@ from eca_mm.datasets.shapes import CLASSES, NUM_IMAGES, PARTS, draw_image, draw_
 from eca_mm.errors import UserError
 
 
-@pytest.fixture(scope='module', params=NUM_IMAGES)
-def coco(request, shapes_root):
-    return COCO(shapes_root / 'annotations' / f'instances_{request.param}.json'), shapes_root / request.param
-
-
-def test_images(coco):
-    dataset, folder = coco
-    assert len(dataset.imgs) == NUM_IMAGES[folder.name] == len(list(folder.iterdir()))
+@pytest.mark.parametrize('split', NUM_IMAGES)
+def test_images_and_annotations(split, shapes_root):
+    """Masks give the boxes and areas; every class and size occurs."""
+    dataset, folder = COCO(shapes_root / 'annotations' / f'instances_{split}.json'), shapes_root / split
+    assert len(dataset.imgs) == NUM_IMAGES[split] == len(list(folder.iterdir()))
     for image in list(dataset.imgs.values())[:20]:
         assert cv2.imread(folder / image['file_name']).shape == (image['height'], image['width'], 3)
         assert dataset.getAnnIds(image['id'])
-
-
-def test_masks_give_the_boxes_and_areas(coco):
-    dataset, _ = coco
-    kinds = set()
-    for annotation in dataset.anns.values():
+    for annotation in list(dataset.anns.values())[:500]:
         mask = dataset.annToMask(annotation)
-        kinds.add(type(annotation['segmentation']))
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         assert annotation['bbox'] == [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
         assert annotation['area'] == mask.sum()
-    assert kinds == {list, dict}  # polygons and run lengths
-
-
-def test_every_class_and_size_occurs(coco):
-    dataset, _ = coco
+    assert {type(a['segmentation']) for a in dataset.anns.values()} == {list, dict}  # polygons and run lengths
+    assert {dataset.cats[a['category_id']]['name'] for a in dataset.anns.values()} == set(CLASSES)
     areas = np.array([a['area'] for a in dataset.anns.values()])
-    classes = {dataset.cats[a['category_id']]['name'] for a in dataset.anns.values()}
-    assert classes == set(CLASSES)
     for part in (areas < 32**2, (areas >= 32**2) & (areas <= 96**2), areas > 96**2):
         assert part.mean() > 0.1
 
@@ -58,23 +43,25 @@ def test_the_mask_is_where_the_shape_was_drawn():
         assert len(np.unique(inside, axis=0)) == 1  # one colour, all of it
 
 
-def test_splits_differ_and_drawing_is_deterministic(shapes_root, tmp_path):
-    draw_shapes(tmp_path / 'again')
-    for name in ('train/000001.png', 'val/000100.png', 'annotations/instances_train.json'):
-        assert (tmp_path / 'again' / name).read_bytes() == (shapes_root / name).read_bytes()
-    digests = [
-        {hashlib.sha256(f.read_bytes()).digest() for f in (shapes_root / split).iterdir()} for split in ('train', 'val')
-    ]
-    assert len(digests[0]) == 800 and not digests[0] & digests[1]
-
-
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=2, val=1))
 
 
+def test_splits_differ_and_drawing_is_deterministic(shapes_root, tmp_path, few):
+    draw_shapes(tmp_path)
+    for split, images in (('train', 2), ('val', 1)):
+        again, first = (COCO(root / 'annotations' / f'instances_{split}.json') for root in (tmp_path, shapes_root))
+        assert list(again.anns.values()) == [a for a in first.anns.values() if a['image_id'] <= images]
+        for image in again.imgs.values():
+            name = f'{split}/{image["file_name"]}'
+            assert (tmp_path / name).read_bytes() == (shapes_root / name).read_bytes()
+    train, val = ({f.read_bytes() for f in (shapes_root / split).iterdir()} for split in ('train', 'val'))
+    assert len(train) == 800 and not train & val
+
+
 def test_processes_may_draw_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=80, val=10))
+    monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=30, val=3))
     context = multiprocessing.get_context('fork')
     workers = [context.Process(target=draw_shapes, args=(tmp_path / 'shapes',)) for _ in range(4)]
     [w.start() for w in workers]
@@ -82,12 +69,11 @@ def test_processes_may_draw_at_once(tmp_path, monkeypatch):
     assert [w.exitcode for w in workers] == [0] * 4
     assert [f.name for f in tmp_path.iterdir()] == ['shapes']
     assert {f.name for f in (tmp_path / 'shapes').iterdir()} == set(PARTS)  # nothing temporary is left
-    assert len(list((tmp_path / 'shapes/train').iterdir())) == 80
+    assert len(list((tmp_path / 'shapes/train').iterdir())) == 30
 
 
 @pytest.mark.parametrize(
-    'found',
-    [['thesis.tex'], ['train', 'val', 'annotations'], ['VERSION'], ['.shapes-x', 'mine'], ['.shapes-x', 'VERSION']],
+    'found', [['thesis.tex'], ['train', 'val', 'annotations'], ['.shapes-x', 'mine'], ['.shapes-x', 'VERSION']]
 )
 def test_a_foreign_folder_is_left_alone(found, tmp_path, few):
     for name in found:
@@ -108,9 +94,9 @@ def test_an_empty_folder_is_filled_where_it_is(tmp_path, few):
     assert len(list((tmp_path / 'disk/train').iterdir())) == 2
 
 
-@pytest.mark.parametrize('moved', range(len(PARTS)))
+@pytest.mark.parametrize('moved', [0, 1, 3])
 def test_a_kill_is_made_up_for(moved, tmp_path, few, monkeypatch):
-    """After no part, one, two or three were in place; the killed process has cleaned nothing up."""
+    """After no part, one, or all but VERSION were in place; the killed process has cleaned nothing up."""
     root, real = tmp_path / 'shapes', shapes._move
 
     def kill(source, target):
@@ -132,24 +118,20 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / 'file').touch()
     (tmp_path / 'nowhere').symlink_to('missing/there')
     for place in ('file', 'file/shapes', 'nowhere'):
-        with pytest.raises(UserError, match=rf'shapes dataset cannot be drawn .*{place}.*SHAPES_ROOT') as error:
+        with pytest.raises(UserError, match=rf'^the shapes dataset cannot be drawn .*{place}.*SHAPES_ROOT$'):
             draw_shapes(tmp_path / place)
-        assert '\n' not in str(error.value)
 
 
-def test_a_wrong_split_is_refused_before_drawing(tmp_path):
+def test_registered_for_mmdet(shapes_root, tmp_path):
+    cfg = dict(type='eca_mm.ShapesDataset', split='val', data_root=str(shapes_root), pipeline=[])
+    dataset = DATASETS.build(cfg)
+    assert len(dataset) == 100 and dataset.metainfo['classes'] == CLASSES
     with pytest.raises(UserError, match="split must be one of .*'test'"):
-        DATASETS.build(dict(type='eca_mm.ShapesDataset', split='test', data_root=str(tmp_path / 'shapes')))
+        DATASETS.build(dict(cfg, split='test', data_root=str(tmp_path / 'shapes')))
     assert not (tmp_path / 'shapes').exists()
 
 
-def test_registered_for_mmdet(shapes_root):
-    dataset = DATASETS.build(dict(type='eca_mm.ShapesDataset', split='val', data_root=str(shapes_root), pipeline=[]))
-    assert len(dataset) == 100 and dataset.metainfo['classes'] == CLASSES
-
-
-@pytest.mark.parametrize('images', [1, 80, 81])
-@pytest.mark.parametrize('processes', [1, 4])
+@pytest.mark.parametrize(('images', 'processes'), [(1, 1), (1, 4), (80, 4), (81, 4)])
 def test_step_sampler_fills_whole_steps(images, processes, monkeypatch):
     seen = []
     for rank in range(processes):

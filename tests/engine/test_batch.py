@@ -7,7 +7,6 @@ import mmdet.engine  # noqa: F401  (registers its schedules)
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
 from eca_mm.engine import load_config
@@ -117,20 +116,3 @@ def test_a_foreign_config_is_left_alone():
     cfg = Config(dict(train_dataloader=dict(batch_size=2)))
     before = cfg.to_dict()
     assert apply_batch(cfg, 1) is None and cfg.to_dict() == before
-
-
-def test_accumulated_steps_equal_whole_ones():
-    """mmengine's accumulation, as configured here, is plain gradient descent on the mean over the batch."""
-    torch.manual_seed(0)
-    x, models = torch.randn(16, 3, dtype=torch.float64), []
-    for accumulation in (1, 4):
-        torch.manual_seed(1)
-        model = torch.nn.Linear(3, 1).double()
-        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), 0.1, momentum=0.9), accumulative_counts=accumulation)
-        wrapper.initialize_count_status(model, 0, 2 * accumulation)
-        for part in x.chunk(2 * accumulation):
-            with wrapper.optim_context(model):
-                loss = model(part).pow(2).mean()
-            wrapper.update_params(loss)
-        models.append(model)
-    torch.testing.assert_close(models[0].weight, models[1].weight, rtol=0, atol=1e-14)

@@ -1,25 +1,21 @@
 """Which checkpoint a run goes on from, and what is said about it."""
 
 import os
-import warnings
 
 import pytest
 import torch
 
-from eca_mm.engine import Interrupted, load_config, train
+from eca_mm.engine import Interrupted
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.models import ECAResNet
-from tests.support import NO_VALIDATION, short
+from tests.support import NO_VALIDATION, train_shortly
 
 
 @pytest.fixture(scope='module')
 def epoch_1(classifier, tmp_path_factory):
     """The checkpoint of the classifier's first epoch, in a folder with a blank."""
     work = tmp_path_factory.mktemp('resume') / 'first dir'
-    cfg = load_config(classifier, work_dir=str(work), cfg_options=short(**NO_VALIDATION, epochs=1))
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        return train(cfg).checkpoint
+    return train_shortly(classifier, work, **NO_VALIDATION, epochs=1).checkpoint
 
 
 def test_by_iteration(trained, classifier, tmp_path, capsys):

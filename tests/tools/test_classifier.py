@@ -10,35 +10,27 @@ import time
 import pytest
 import torch
 
-from tests.support import NO_VALIDATION, REPOSITORY, as_arguments, short, succeeded
+from tests.support import NO_VALIDATION, REPOSITORY, as_arguments, short, succeeded, train_shortly
+
+FOUR_EPOCHS = dict(epochs=4, train_dataloader__dataset__indices=32, **NO_VALIDATION)
 
 
 def weights(folder, name='epoch_4.pth'):
     return torch.load(folder / name, weights_only=False)['state_dict']
 
 
-@pytest.fixture
-def whole(trained, tmp_path):
+@pytest.fixture(scope='module')
+def whole(classifier, tmp_path_factory):
     """The folder of a run of four epochs by one process with 8 images at once."""
-    trained('whole', epochs=4, train_dataloader__dataset__indices=32, val_dataloader__dataset__indices=32)
-    return tmp_path / 'whole'
+    return train_shortly(classifier, tmp_path_factory.mktemp('whole'), **FOUR_EPOCHS).work_dir
 
 
 def test_any_split_of_the_batch(run_tool, trained, classifier, whole, tmp_path):
     """2 processes x 4 images over gloo, and 2 images x 4 accumulated: the same weights, but for the order of the sums."""
     launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--standalone']
-    process = run_tool(
-        'train',
-        classifier,
-        '--work-dir',
-        tmp_path / 'two',
-        '--launcher',
-        'pytorch',
-        launcher=launcher,
-        OMP_NUM_THREADS='1',
-    )
+    process = run_tool('train', classifier, '--work-dir', tmp_path / 'two', '--launcher', 'pytorch', launcher=launcher)
     assert '2 processes x 4 images x 1 accumulated = 8 images per optimiser step' in succeeded(process)
-    trained('parts', epochs=4, train_dataloader__dataset__indices=32, train_dataloader__batch_size=2)
+    trained('parts', **FOUR_EPOCHS, train_dataloader__batch_size=2)
     one, start = weights(whole), weights(whole, 'epoch_2.pth')
     for folder in ('two', 'parts'):
         other = weights(tmp_path / folder)

@@ -14,25 +14,25 @@ from pycocotools.cocoeval import COCOeval
 from tests.support import FASTER, MASK, REPOSITORY, as_arguments, short, succeeded
 
 
-def test_train_test_predict(in_process, run_tool, shapes_root, tmp_path):
+def test_train_test_predict(in_process, shapes_root, tmp_path):
     """Boxes and masks: what is validated in training is what is tested, written and scored by pycocotools."""
     work, ten = tmp_path / 'work', {'test_dataloader.dataset.indices': 10}
-    options = short(val_dataloader__dataset__indices=10, train_cfg__val_interval=2, train_dataloader__batch_size=4)
+    options = short(
+        val_dataloader__dataset__indices=10, train_cfg__val_interval=2, train_dataloader__batch_size=4, pictures=2
+    )
     screen = in_process('train', MASK, '--work-dir', work, *as_arguments(options))
     assert '1 process x 4 images x 2 accumulated = 8 images per optimiser step' in screen
-    assert re.search(r'Epoch\(train\).* eta: ', screen)
     summary = screen[screen.index('\nTrained ') :]
     trained = {kind: float(re.search(rf'coco/{kind}_mAP_50 +(\S+)', summary)[1]) for kind in ('bbox', 'segm')}
     for folder in ('vis', 'preds'):
-        assert len(list((work / 'pictures' / folder).iterdir())) == 8
+        assert len(list((work / 'pictures' / folder).iterdir())) == 2
     prediction = json.loads((work / 'pictures/preds/000001.json').read_text())
     assert len(prediction['masks']) == len(prediction['bboxes'])
     assert list(work.rglob('events.out.tfevents*'))
 
     checkpoint = work / 'epoch_2.pth'
-    screen = succeeded(
-        run_tool('test', MASK, checkpoint, '--work-dir', work, '--out', tmp_path / 'out/p', *as_arguments(ten))
-    )
+    out = ['--out', tmp_path / 'out/p']
+    screen = in_process('test', MASK, checkpoint, '--work-dir', work, *out, *as_arguments(ten))
     metrics = json.loads((work / 'metrics.json').read_text())
     assert metrics['images'] == 10 and metrics['checkpoint'] == str(checkpoint) and metrics['epoch'] == 2
     truth = COCO(shapes_root / 'annotations/instances_val.json')
@@ -49,8 +49,7 @@ def test_train_test_predict(in_process, run_tool, shapes_root, tmp_path):
     for name in ('000001.png', '000002.png'):
         (folder / name).write_bytes((shapes_root / 'val' / name).read_bytes())
     (folder / 'broken.jpg').write_text('not an image')
-    process = run_tool('predict', MASK, checkpoint, folder, '--out-dir', tmp_path / 'out', '--device', 'cpu')
-    assert '2 images' in succeeded(process) and 'broken.jpg' in process.stderr
+    assert '2 images' in in_process('predict', MASK, checkpoint, folder, '--out-dir', tmp_path / 'out')
     assert sorted(f.name for f in (tmp_path / 'out/vis').iterdir()) == ['000001.png', '000002.png']
     prediction = json.loads((tmp_path / 'out/preds/000001.json').read_text())
     assert set(prediction) == {'labels', 'scores', 'bboxes', 'masks'}
@@ -58,8 +57,8 @@ def test_train_test_predict(in_process, run_tool, shapes_root, tmp_path):
 
 def test_ctrl_c_and_then_resume(in_process, tmp_path, shapes_root):
     """In the second epoch: a sentence says what to do, and doing it finishes the run."""
-    options = short(pictures=None, default_hooks__logger__interval=1, train_cfg__val_interval=2)
-    options['train_dataloader.dataset.indices'] = 24
+    options = short(pictures=None, default_hooks__logger__interval=1, train_cfg__val_interval=2, images_per_step=2)
+    options['train_dataloader.dataset.indices'] = 12
     run = ['--work-dir', tmp_path / 'work', *as_arguments(options)]
     with (
         open(tmp_path / 'errors', 'w+') as errors,
@@ -75,7 +74,7 @@ def test_ctrl_c_and_then_resume(in_process, tmp_path, shapes_root):
         ) as process,
     ):
         for line in process.stdout:
-            if 'Epoch(train) [2][1/3]' in line:
+            if 'Epoch(train) [2][1/6]' in line:
                 os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the data loader's workers get it too
                 break
         process.stdout.read()
@@ -86,8 +85,8 @@ def test_ctrl_c_and_then_resume(in_process, tmp_path, shapes_root):
     assert 'Traceback' not in errors
 
     screen = in_process('train', FASTER, '--resume', *run)
-    assert 'resumed epoch: 1, iter: 3' in screen
-    assert 'Epoch(train) [2][1/3]' in screen and 'Epoch(train) [1][' not in screen
+    assert 'resumed epoch: 1, iter: 6' in screen
+    assert 'Epoch(train) [2][1/6]' in screen and 'Epoch(train) [1][' not in screen
     assert 'coco/bbox_mAP' in screen
 
 
