@@ -48,11 +48,10 @@ def measure_work_dirs(
     for config in dict.fromkeys(row.config for table in tables for row in table.rows):
         legacy = f'legacy/{config.removesuffix("_1x")}'
         for tested in (config, *([legacy] if (CONFIGS / f'{legacy}.py').is_file() else ())):
-            work_dir = folder / Path(tested).name
             try:
-                when = _evaluated(tested, work_dir, evaluate)
-                if when is not None:
-                    found |= _from_metrics(tables, config, tested, work_dir / 'metrics.json', when)
+                of_row = _from_work_dir(tables, config, tested, folder / Path(tested).name, evaluate)
+                if of_row is not None:
+                    found |= of_row
                     break
             except Exception as error:  # the other rows go on
                 known = isinstance(error, (UserError, OSError))
@@ -63,29 +62,27 @@ def measure_work_dirs(
     return found, problems
 
 
-def _evaluated(config: str, work_dir: Path, evaluate: Evaluate | None) -> str | None:
-    """Evaluates the checkpoint if need be; returns when the metrics were measured, None if there are none."""
-    file, checkpoint = work_dir / 'metrics.json', latest_checkpoint(work_dir)
+def _from_work_dir(
+    tables: Iterable[Table], config: str, tested: str, work_dir: Path, evaluate: Evaluate | None
+) -> Found | None:
+    """What the metrics give for a row, after an evaluation if need be; None if there are no metrics."""
+    file, checkpoint, when = work_dir / 'metrics.json', latest_checkpoint(work_dir), 'measured before'
     newer = checkpoint is not None and file.is_file() and checkpoint.stat().st_mtime > file.stat().st_mtime
-    if file.is_file() and not (evaluate is not None and newer):
-        return 'measured before'
-    if evaluate is None or not any(work_dir.glob('epoch_*.pth')):
-        return None
-    if checkpoint is None:
-        raise UserError(f'no checkpoint in {work_dir} is complete')
-    evaluate(CONFIGS / f'{config}.py', checkpoint, work_dir)
-    return 'measured now'
-
-
-def _from_metrics(tables: Iterable[Table], config: str, tested: str, file: Path, when: str) -> Found:
+    if not file.is_file() or (evaluate is not None and newer):
+        if evaluate is None or not any(work_dir.glob('epoch_*.pth')):
+            return None
+        if checkpoint is None:
+            raise UserError(f'no checkpoint in {work_dir} is complete')
+        evaluate(CONFIGS / f'{tested}.py', checkpoint, work_dir)
+        when = 'measured now'
     metrics = Metrics.read(file)
     if metrics.config is not None and Path(metrics.config).stem != Path(tested).name:
         raise UserError(f'{file} is of {metrics.config}, not of {tested}')
     if not {m.name for b in BENCHMARKS.values() for m in b.metrics} & metrics.metrics.keys():
         raise UserError(f'{file} has none of the metrics of the tables: nothing was evaluated, or nothing detected')
-    checkpoint = 'unknown weights' if metrics.checkpoint is None else Path(metrics.checkpoint).name
-    source = f'{when} ({Path(*file.parts[-3:])}, {checkpoint})'
-    return _measurements(tables, config, metrics, source, _about_weights(metrics, checkpoint, tested))
+    weights = 'unknown weights' if metrics.checkpoint is None else Path(metrics.checkpoint).name
+    source = f'{when} ({Path(*file.parts[-3:])}, {weights})'
+    return _measurements(tables, config, metrics, source, _about_weights(metrics, weights, tested))
 
 
 def _measurements(tables: Iterable[Table], row: str, metrics: Metrics, source: str, weights: str = '') -> Found:

@@ -28,18 +28,13 @@ class Cell:
     note: str = ''
 
     @property
-    def difference(self) -> float | None:
-        """Ours minus the paper's, in the printed unit; None if either is missing or is not a number."""
+    def difference(self) -> str:
+        """Ours minus the paper's with a sign and the paper's digits; empty if either is missing or is not a number."""
         ours, paper = number(self.ours), number(self.paper)
-        return None if ours is None or paper is None else ours - paper
-
-    @property
-    def printed_difference(self) -> str:
-        """The difference with a sign and the paper's digits; empty for none."""
-        if self.difference is None:
+        if ours is None or paper is None:
             return ''
         digits = len((self.paper or '').rstrip('MG').partition('.')[2])
-        rounded = round(self.difference, digits)
+        rounded = round(ours - paper, digits)
         return f'{rounded:+.{digits}f}' if rounded else f'{0:.{digits}f}'
 
     @property

@@ -91,7 +91,7 @@ def count_classifier(
         lambda: modules.append(count_modules(model, lambda: model(image, mode='tensor'), convention))
     )
     total = parameters(model)
-    return _as_printed(row, total, modules[0].total, kilo) | _all_counted(total, operators)
+    return _measured(row, total, modules[0].total, kilo, total, operators)
 
 
 def count_detector(row: Row) -> dict[str, Measurement]:
@@ -100,10 +100,13 @@ def count_detector(row: Row) -> dict[str, Measurement]:
     3 x 800 x 1280 goes through backbone, FPN and RPN, 1000 proposals through the box head, 100 through the mask head.
     """
     model = build_on_meta(row)
-    everything = _all_counted(parameters(model), count_operators(lambda: _forward_detector(model)))
-    _give_heads_of_mmdet_1(model)
+    total, operators = parameters(model), count_operators(lambda: _forward_detector(model))
+    # There the background has a box regressor and a mask too: 81 classes.
+    model.roi_head.bbox_head.fc_reg = nn.Linear(1024, 4 * 81, device='meta')
+    if model.with_mask:
+        model.roi_head.mask_head.conv_logits = nn.Conv2d(256, 81, 1, device='meta')
     operations = count_modules(model, lambda: _forward_detector(model), MMCV).total
-    return _as_printed(row, parameters(model, trainable=True), operations, 1000) | everything
+    return _measured(row, parameters(model, trainable=True), operations, 1000, total, operators)
 
 
 def _forward_detector(model: Any) -> None:
@@ -114,27 +117,18 @@ def _forward_detector(model: Any) -> None:
         model.roi_head.mask_head(torch.empty(100, 256, 14, 14, device='meta'))
 
 
-def _give_heads_of_mmdet_1(model: Any) -> None:
-    """There the background had a box regressor and a mask too: 81 classes."""
-    model.roi_head.bbox_head.fc_reg = nn.Linear(1024, 4 * 81, device='meta')
-    if model.with_mask:
-        model.roi_head.mask_head.conv_logits = nn.Conv2d(256, 81, 1, device='meta')
-
-
-def _as_printed(row: Row, total: int, operations: int, kilo: int) -> dict[str, Measurement]:
+def _measured(
+    row: Row, printed: int, operations: int, kilo: int, total: int, operators: Count
+) -> dict[str, Measurement]:
+    """The paper's parameters and operations in its units, and all of ours."""
+    flops = f'{operations / kilo**3:.2f}'
     in_millions = (row.printed.get('FLOPs') or '').endswith('M')
-    flops = f'{operations / kilo**2:.1f}M' if in_millions else f'{operations / kilo**3:.2f}G'
-    return {
-        'Param.': Measurement(total, f'{total / kilo**2:.2f}M', SOURCE),
-        'FLOPs': Measurement(operations, flops, SOURCE),
-        'GFLOPs': Measurement(operations, f'{operations / kilo**3:.2f}', SOURCE),
-    }
-
-
-def _all_counted(total: int, operators: Count) -> dict[str, Measurement]:
     uncounted = ', '.join(sorted(operators.uncounted))
     note = f'multiply-adds of convolutions and matrix products, in 10^9; not counted: {uncounted}'
     return {
+        'Param.': Measurement(printed, f'{printed / kilo**2:.2f}M', SOURCE),
+        'FLOPs': Measurement(operations, f'{operations / kilo**2:.1f}M' if in_millions else f'{flops}G', SOURCE),
+        'GFLOPs': Measurement(operations, flops, SOURCE),
         'Parameters': Measurement(total, f'{total / 1e6:.2f}M', SOURCE, 'all parameters, in 10^6'),
         'GMACs': Measurement(operators.total, f'{operators.total / 1e9:.3f}', SOURCE, note),
     }

@@ -1,7 +1,6 @@
 """OpenMMLab's model index and the README's table of results, generated: no number is typed twice."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from eca_mm.errors import MissingFileError, UserError
 from eca_mm.paper.accuracy import AUTHORS
 from eca_mm.paper.cells import Cell
 from eca_mm.paper.complexity import ALL_COUNTED
-from eca_mm.paper.table import COMPLEXITY, Paper, Row, Table
+from eca_mm.paper.table import COMPLEXITY, Row, Table
 from eca_mm.paper.tables import TABLES
 from eca_mm.paths import REPOSITORY
 
@@ -50,11 +49,18 @@ def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
         raise MissingFileError(f'the index is written in a checkout of the repository, and {readme} does not exist')
     texts, listed, files = {}, set(), _tables_by_metafile()
     for file, tables in files.items():
-        papers = [paper for paper in dict.fromkeys(t.paper for t in tables) if paper not in listed]
-        listed.update(papers)
+        collections = [
+            {
+                'Name': paper.name,
+                'Metadata': {'Architecture': list(paper.architectures)},
+                'Paper': {'Title': paper.title, 'URL': paper.url},
+            }
+            for paper in dict.fromkeys(t.paper for t in tables)
+            if paper.name not in listed
+        ]
+        listed |= {collection['Name'] for collection in collections}
         models = [_model(row, tables, by_place) for row in _rows(tables)]
-        collections = {'Collections': [_collection(paper) for paper in papers]} if papers else {}
-        texts[REPOSITORY / file] = _yaml({**collections, 'Models': models})
+        texts[REPOSITORY / file] = _yaml({**({'Collections': collections} if collections else {}), 'Models': models})
     texts[REPOSITORY / INDEX] = _yaml({'Import': list(files)})
     texts[readme] = _readme(readme.read_text(), files.values(), by_place)
     return texts
@@ -62,24 +68,13 @@ def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
 
 def _tables_by_metafile() -> dict[str, list[Table]]:
     """Those of a folder stand before those of the folders in it."""
-    found: dict[str, list[Table]] = defaultdict(list)
-    for table in TABLES.values():
-        if table.metafile:
-            found[table.metafile].append(table)
-    return dict(sorted(found.items(), key=lambda item: (item[0].count('/'), item[0])))
+    files = sorted({t.metafile for t in TABLES.values() if t.metafile}, key=lambda file: (file.count('/'), file))
+    return {file: [t for t in TABLES.values() if t.metafile == file] for file in files}
 
 
 def _rows(tables: Iterable[Table]) -> list[Row]:
     """Each config once, in the order of the tables."""
     return list({row.config: row for table in tables for row in table.rows if row.is_implemented}.values())
-
-
-def _collection(paper: Paper) -> dict[str, Any]:
-    return {
-        'Name': paper.name,
-        'Metadata': {'Architecture': list(paper.architectures)},
-        'Paper': {'Title': paper.title, 'URL': paper.url},
-    }
 
 
 def _yaml(content: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """All of the papers' numbers beside all of ours."""
 
-import difflib
 import platform
 import re
 import subprocess
@@ -34,9 +33,7 @@ def select_tables(names: Iterable[str]) -> list[Table]:
     """
     names = set(names)
     for name in sorted(names - {'all', *TABLES}):
-        near = difflib.get_close_matches(name, TABLES, n=1)
-        hint = f'; did you mean {near[0]!r}?' if near else ''
-        raise UserError(f'no table {name!r}: there are {", ".join(TABLES)} and all{hint}')
+        raise UserError(f'no table {name!r}: there are {", ".join(TABLES)} and all')
     return [t for name, t in TABLES.items() if name in names or 'all' in names]
 
 
@@ -52,12 +49,9 @@ def measurers_without_data() -> dict[str, list[Measurer]]:
 def reproduce(
     tables: Sequence[Table], measurers: Iterable[Measurer], *, tolerance: float = 0.2
 ) -> tuple[list[Cell], list[str]]:
-    """Sets what the measurers give beside what the papers print.
+    """Sets what the measurers give beside what the papers print, see :func:`beside_the_paper`.
 
-    Args:
-        tables: From :func:`select_tables`.
-        measurers: In this order; where two measured the same, the later one counts.
-        tolerance: Greatest difference of an accuracy, in points, that counts as a match.
+    Where two measured the same, the later one counts.
 
     Returns:
         Every number of the tables, and a sentence for each file that should have given a number and could not.

@@ -18,12 +18,10 @@ def reproduced(tmp_path_factory, worker_id):
     with FileLock(f'{folder}.lock'):
         if not folder.exists():
             folder.mkdir()
-            command = ['reproduce.py', 'all', '--json', folder / 'all.json', '--report', folder / 'report', '--check']
-            with open(folder / 'screen.txt', 'w') as screen:
-                run = [sys.executable, REPOSITORY / 'tools' / command[0], *command[1:]]
-                code = subprocess.run(
-                    run, stdout=screen, stderr=subprocess.STDOUT, check=False, timeout=1800
-                ).returncode
+            options = ['all', '--json', folder / 'all.json', '--report', folder / 'report', '--check']
+            run = [sys.executable, REPOSITORY / 'tools/reproduce.py', *options]
+            with open(folder / 'screen.txt', 'w') as file:
+                code = subprocess.run(run, stdout=file, stderr=subprocess.STDOUT, check=False, timeout=1800).returncode
             (folder / 'code.txt').write_text(str(code))
     screen = (folder / 'screen.txt').read_text()
     assert (folder / 'code.txt').read_text() == '0', screen[-4000:]

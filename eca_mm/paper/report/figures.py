@@ -43,11 +43,8 @@ def figures(sheets: Iterable[Sheet]) -> Iterator[tuple[str, str]]:
             draw, columns = kinds[plot.kind]
             points = list(_points(sheet, plot, columns)) if {*columns} <= {*sheet.columns} else []
             if points:
-                measured = any(p.who == 'ours' for p in points)
-                ours = (
-                    'Ours are drawn where they are measured.' if measured else 'None of our accuracies is measured yet.'
-                )
-                yield _svg(f'{sheet.table.name}-plot', plot, draw, points), f'{plot.caption} {ours}'
+                caption = f'{plot.caption} Ours are drawn where they are measured.'
+                yield _svg(f'{sheet.table.name}-plot', plot, draw, points), caption
 
 
 def _points(sheet: Sheet, plot: Plot, columns: Sequence[str]) -> Iterator[_Point]:
@@ -67,15 +64,15 @@ def _points(sheet: Sheet, plot: Plot, columns: Sequence[str]) -> Iterator[_Point
 def _svg(name: str, plot: Plot, draw: Any, points: Sequence[_Point]) -> str:
     """The drawing for a page: no prolog, sizes and fonts of its own; groups named ``kind|who|text`` get classes and a title."""
     import matplotlib as mpl
-    from matplotlib import figure
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
     file = io.StringIO()
     with mpl.rc_context({'svg.hashsalt': name}, STYLE):
-        drawing = figure.Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
-        FigureCanvasSVG(drawing)
+        drawing = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
         draw(drawing, plot, points)
-        drawing.savefig(file, transparent=True, metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type')))
+        drawing.savefig(
+            file, format='svg', transparent=True, metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))
+        )
     body = file.getvalue()
     body = re.sub(
         r'<g id="(\w+)\|(\w+)\|([^"]*)">', r'<g class="\1 \2"><title>\3</title>', body[body.index('<g id=') :]

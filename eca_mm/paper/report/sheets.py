@@ -69,7 +69,7 @@ def differences(cells: Iterable[Cell]) -> list[str]:
     """A sentence for each number that differs."""
     return [
         f'{c.table.label}, {c.row}, {c.column}: paper {c.paper}, ours {c.ours}, '
-        + ': '.join(filter(None, (c.printed_difference, c.note)))
+        + ': '.join(filter(None, (c.difference, c.note)))
         for c in cells
         if c.status == 'differ'
     ]

@@ -12,12 +12,12 @@ def find_tables() -> dict[str, Table]:
     Raises:
         ValueError: If two have the same name.
     """
-    modules = (importlib.import_module(f'{__name__}.{module.name}') for module in pkgutil.iter_modules(__path__))
     found: dict[str, Table] = {}
-    for table in (table for module in modules for table in module.TABLES):
-        if table.name in found:
-            raise ValueError(f'there are two tables {table.name}: name one of them after its paper in its label')
-        found[table.name] = table
+    for module in pkgutil.iter_modules(__path__):
+        for table in importlib.import_module(f'{__name__}.{module.name}').TABLES:
+            if table.name in found:
+                raise ValueError(f'there are two tables {table.name}: name one of them after its paper in its label')
+            found[table.name] = table
     return found
 
 
