@@ -4,20 +4,24 @@ import ast
 import re
 
 import pytest
+import timm
 import torch
 from mmdet.testing import demo_mm_inputs
+from mmengine.registry import MODELS
 from mmpretrain.structures import DataSample
 
+from eca_mm.checkpoints import load_backbone
 from eca_mm.engine import load_config
 from eca_mm.engine.model import build_model
 from eca_mm.paper import TABLES, Row
 from eca_mm.paper.complexity import build_on_meta
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, randomize
 
 CONFIGS = REPOSITORY / 'configs'
 DETECTORS = sorted(f.stem for f in CONFIGS.glob('*_1x.py'))
 SHAPES = sorted(f.stem for f in CONFIGS.glob('*_shapes.py'))
 CLASSIFIERS = sorted(f'imagenet/{f.stem}' for f in CONFIGS.glob('imagenet/*.py'))
+OF_TIMM = [name for name in DETECTORS if name.endswith('d_fpn_1x')]  # ECA-ResNet-D, not in the paper
 LEGACY = sorted(f'legacy/{f.stem}' for f in CONFIGS.glob('legacy/[!_]*.py'))
 
 # The authors' weights; without a depth, MobileNetV2's.
@@ -41,7 +45,8 @@ def check_backbone(backbone, name):
     assert {m._abbr_ for m in layers} == ({attention} if attention else set())
     if attention == 'eca':
         fixed = re.search(r'k(\d)', name) or re.search('_ns()', name)
-        sizes = KERNELS[depth] if not fixed else (int(fixed[1] or 3),) * 4  # Table 1 has k = 3
+        of_paper = KERNELS[depth] if name not in OF_TIMM else (5, 5, 5, 7)
+        sizes = of_paper if not fixed else (int(fixed[1] or 3),) * 4  # Table 1 has k = 3
         assert {m.conv.kernel_size[0] for m in layers} == set(sizes)
         if depth:
             last = [getattr(backbone, f'layer{i}')[-1].eca.conv.kernel_size[0] for i in range(1, 5)]
@@ -49,11 +54,11 @@ def check_backbone(backbone, name):
 
 
 def test_every_row_of_the_paper_has_its_config():
-    """And every config but the drawn data's is a row; what is not implemented is known by name."""
+    """And every config but the drawn data's and timm's is a row; what is not implemented is known by name."""
     rows = {row.config for table in TABLES.values() for row in table.rows}
     missing = {f'imagenet/{n}_resnet50' for n in ('cbam', 'a2', 'gsop', 'aa')}
     missing |= {f'imagenet/{n}' for n in ('cbam_resnet101', 'aa_resnet101', 'resnet200', 'resnext101', 'densenet264')}
-    assert rows - missing == {*DETECTORS, *CLASSIFIERS}
+    assert rows - missing == {*DETECTORS, *CLASSIFIERS} - {*OF_TIMM}
 
 
 @pytest.mark.parametrize('name', DETECTORS)
@@ -76,7 +81,25 @@ def test_detector_follows_the_paper(name):
     assert (backbone.frozen_stages, backbone.norm_eval, backbone.style) == (1, True, 'pytorch')
     assert backbone.init_cfg.type == 'Pretrained' and backbone.init_cfg.checkpoint == cfg.backbone_weights
     attention, depth = facts(name)
+    if name in OF_TIMM:
+        assert cfg.backbone_weights == f'timm://ecaresnet{depth}d.miil_in1k'
+        return
     assert cfg.backbone_weights == f'checkpoints/{attention + "_" if attention else ""}resnet{depth}.pth'
+
+
+@pytest.mark.parametrize('name', [name for name in OF_TIMM if name.startswith('faster')])
+def test_resnet_d_is_timms(name, tmp_path):
+    """Its network, and its normalisation: the weights load, and the features are the same ones."""
+    cfg = load(name)
+    timms = timm.create_model(cfg.backbone_weights.removeprefix('timm://').split('.')[0]).eval()
+    torch.save(randomize(timms).state_dict(), tmp_path / 'timm.pth')
+    backbone = MODELS.build({**cfg.model.backbone, 'init_cfg': None}).eval()
+    load_backbone(backbone, str(tmp_path / 'timm.pth'))
+    image = torch.randn(1, 3, 65, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(backbone(image)[-1], timms.forward_features(image))
+    published = timm.get_pretrained_cfg(cfg.backbone_weights.removeprefix('timm://'))
+    for ours, theirs in ((cfg.model.data_preprocessor[k], getattr(published, k)) for k in ('mean', 'std')):
+        assert [round(v / 255, 3) for v in ours] == list(theirs)
 
 
 @pytest.mark.parametrize('name', CLASSIFIERS)
