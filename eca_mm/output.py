@@ -27,7 +27,8 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
         raise UserError(f'{path} is a folder, not a file: name a file')
     if path.exists() and not force and not _is_stream(path):
         raise ExistingFileError(f'{path} exists: name another file, or write over it with --force')
-    make_folder(path.parent)
+    if not _is_stream(path):
+        make_folder(path.parent)
     return path
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import pickle
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from eca_mm.checkpoints.weights import weights_of
 from eca_mm.errors import UserError
 
 _multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 renamed it
+
+
+# What torch.load raises for half a file, or another kind of one; the last row for files older than torch 1.6.
+_BROKEN = (RuntimeError, EOFError, OSError, zipfile.BadZipFile, UnicodeDecodeError, KeyError)
+_BROKEN += (struct.error, IndexError, AssertionError)
 
 
 def _statistic(owner: type, name: str) -> Any:
@@ -98,7 +104,7 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
             raise
         except pickle.UnpicklingError as error:
             raise UserError(_refusal(str(file), str(error))) from error
-        except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
+        except _BROKEN as error:
             raise UserError(f'{file} is truncated or not a PyTorch checkpoint ({error})') from error
     if not isinstance(checkpoint, dict):
         raise UserError(f'{file} holds a {type(checkpoint).__name__}, not a dictionary of weights')

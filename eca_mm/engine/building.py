@@ -7,9 +7,13 @@ from typing import Any
 
 from eca_mm.errors import UserError
 
-# KeyErrors that mean a value of the config: mmengine's registries raise the first two, mmdet's and mmpretrain's ResNets the last.
-_REFUSED_VALUE = re.compile(r'is not in the .*registry|must contain the key "type"|invalid depth', re.DOTALL)
-_REFUSED_TYPE = re.compile(r'(should|must) be .*but got', re.DOTALL)
+# KeyErrors that mean a value of the config: registries raise the first three, mmdet's and mmpretrain's classes the others.
+_REFUSED_VALUE = re.compile(
+    r'is not in the .*registry|Cannot find .* in registry|must contain the key "type"|invalid depth|should be one of .*but got',
+    re.DOTALL,
+)
+# The last is what torch.optim's name gives in mmengine's registry of optimisers where there is no such name.
+_REFUSED_TYPE = re.compile(r'(should|must) be .*but got|None is not a callable object', re.DOTALL)
 _UNKNOWN_ARGUMENT = re.compile(r"(?:unexpected keyword|multiple values for(?: keyword)?) argument '(\w+)'")
 # MultiStepLR and its like have the constructor of MultiStepParamScheduler.
 _MISSING_ARGUMENT = re.compile(r'(\w+?)(?:ParamScheduler)?(?:\.__init__)?\(\) missing \d+ required')

@@ -1,6 +1,7 @@
 """From a config file and the command line to one mmengine Config."""
 
 import difflib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,12 +91,13 @@ def load_config(
         raise UserError(f'--cfg-options do not fit the config: {error}') from error
     if cfg.get('model') is None:
         raise UserError(f'{path} has no model: give it model=dict(type=...)')
+    _check_values(cfg)
     if 'backbone_weights' in options:  # the value has long been copied to where it is used
         weights = cfg.backbone_weights
         if not isinstance(cfg.model.get('backbone'), dict):
             raise UserError(f'--cfg-options backbone_weights={weights}: the model of {path} has no backbone')
         cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=weights) if weights else None
-    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{path.stem}'
+    cfg.work_dir = os.path.expanduser(work_dir or cfg.get('work_dir') or f'work_dirs/{path.stem}')
     return cfg
 
 
@@ -110,9 +112,31 @@ def _check_option(key: str, value: Any, cfg: Config) -> None:
         raise UserError(f'--cfg-options {key}: the config has no {top!r}{hint}')
     old: Any = cfg
     for part in key.split('.'):
-        old = old.get(part) if isinstance(old, dict | Config) else None
+        if isinstance(old, list):
+            old = old[int(part)] if part.isdigit() and int(part) < len(old) else None
+        else:
+            old = old.get(part) if isinstance(old, dict | Config) else None
     if isinstance(old, dict) and isinstance(value, str | int | float) and not isinstance(value, bool):
         raise UserError(f'--cfg-options {key}: it must be a dictionary, got {value!r}')
+    if isinstance(old, int | float) and isinstance(value, str):
+        raise UserError(f'--cfg-options {key}: it must be a number such as {old!r}, got {value!r}')
+
+
+def _check_values(cfg: Config) -> None:
+    """What mmengine and this engine look into, or compare, without a check."""
+    level = cfg.get('log_level', 'INFO')
+    seed = (cfg.get('randomness') or {}).get('seed') if isinstance(cfg.get('randomness') or {}, dict) else 'x'
+    for key, fits, kind in (
+        ('randomness', seed is None or isinstance(seed, int), 'a dictionary with a whole number as its seed'),
+        (
+            'param_scheduler',
+            isinstance(cfg.get('param_scheduler') or [], dict | list),
+            'a dictionary or a list of them',
+        ),
+        ('log_level', isinstance(level, int) or isinstance(logging.getLevelName(level), int), 'a level such as INFO'),
+    ):
+        if not fits:
+            raise UserError(f'{key} must be {kind}, got {cfg[key]!r}')
 
 
 @contextmanager

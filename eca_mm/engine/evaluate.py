@@ -42,8 +42,9 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
         coco = [e for e in evaluators if str(e.get('type')).split('.')[-1] == 'CocoMetric']
         if not coco:
             raise UserError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
-        make_folder(Path(out).parent, '--out')
-        coco[0].outfile_prefix = out
+        prefix = Path(out).expanduser()
+        make_folder(prefix.parent, '--out')
+        coco[0].outfile_prefix = str(prefix)
     make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
 

@@ -107,13 +107,15 @@ def check_weights(cfg: Config) -> None:
     init = backbone.get('init_cfg')
     if init is None and not (backbone.get('pretrained') or cfg.model.get('init_cfg') or cfg.model.get('pretrained')):
         stages, norm = backbone.get('frozen_stages', -1), backbone.get('norm_eval', False)
-        if norm or stages >= 0:
+        if norm or (isinstance(stages, int) and stages >= 0):
             raise UserError(
                 f'the backbone has no pretrained weights, and frozen_stages={stages} with norm_eval={norm} would keep some '
                 'of its random ones: name weights by --cfg-options backbone_weights=FILE, or train from scratch: '
                 + FROM_SCRATCH
             )
     source = init.get('checkpoint') if isinstance(init, dict) and init.get('type') == 'Pretrained' else None
+    if source is not None and not isinstance(source, str):
+        raise UserError(f'backbone weights must be a file, a URL or a known name, got {source!r}')
     if source in KNOWN:
         local_file(source)
     elif source and '://' not in source and not Path(source).expanduser().is_file():

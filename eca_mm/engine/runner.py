@@ -15,10 +15,14 @@ from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
 from mmengine.utils import ManagerMixin
 
 from eca_mm.checkpoints import check_fit, use_safe_loading, weights_of
+from eca_mm.engine.batch import Batch
 from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.files import annotation_files, check_first_image
 from eca_mm.errors import UserError
 
+# What mmdet reads of COCO's annotations.
+COCO_KEYS = {'annotations', 'categories', 'images', 'id', 'image_id', 'category_id', 'file_name', 'height', 'width'}
+COCO_KEYS |= {'area', 'bbox', 'iscrowd', 'segmentation'}
 # What mmengine's Runner takes out of a config.
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
@@ -63,6 +67,7 @@ class StrictRunner(Runner):
     Args:
         cfg: The config; with ``resume`` set, ``load_from`` is the checkpoint to resume.
         strict: Whether the weights of ``load_from`` must fit; those of a resumed run always must.
+        batch: The split of the batch, which the message hub keeps, hence the checkpoints do.
 
     Attributes:
         last_checkpoint: What this run has written last, or was resumed from; None before the first.
@@ -82,7 +87,7 @@ class StrictRunner(Runner):
     build_optim_wrapper = _saying('an optimiser', Runner.build_optim_wrapper)
     build_param_scheduler = _saying('a schedule (param_scheduler)', Runner.build_param_scheduler)
 
-    def __init__(self, cfg: Config, *, strict: bool = False) -> None:
+    def __init__(self, cfg: Config, *, strict: bool = False, batch: Batch | None = None) -> None:
         self.resuming = bool(cfg.get('resume'))
         self.strict = strict or self.resuming
         self.last_checkpoint = Path(cfg.load_from) if self.resuming else None
@@ -91,6 +96,12 @@ class StrictRunner(Runner):
         cfg = copy.deepcopy(cfg)
         with building('a run', cfg.to_dict()):
             super().__init__(**{key: cfg[key] for key in RUNNER_KEYS & cfg.keys()}, cfg=cfg)
+        self._batch = batch and str(batch)
+        self._keep_batch()
+
+    def _keep_batch(self) -> None:
+        if self._batch:
+            self.message_hub.update_info('batch', self._batch)
 
     def build_loop(self, kind: str) -> None:
         """Builds the loop of a kind, 'train', 'val' or 'test', if there is one, with its data.
@@ -105,7 +116,7 @@ class StrictRunner(Runner):
             with building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]):
                 loop = getattr(self, f'{kind}_loop')  # this property builds
         except KeyError as error:  # of mmdet, which reads what is not there
-            if 'CocoDataset' not in str(loader):
+            if 'CocoDataset' not in str(loader) or error.args[0] not in COCO_KEYS:
                 raise
             raise UserError(f'{data}: an image or an annotation has no {error}') from error
         except ConfigError as error:
@@ -142,11 +153,15 @@ class StrictRunner(Runner):
         """Resumes weights, optimiser, schedules and counters.
 
         Raises:
-            UserError: If the checkpoint cannot be read, does not fit or holds weights only; also if it was written in the
-            middle of an epoch, or by a run whose epochs have other iterations than this one's.
+            UserError: If the checkpoint cannot be read, does not fit or holds weights only; also if it was written with
+                another split of the batch, in the middle of an epoch, or with another dataset.
         """
         super().resume(filename, **kwargs)
         self.resumed_iter = self.iter
+        theirs = self.message_hub.runtime_info.get('batch')
+        if theirs != self._batch and None not in (theirs, self._batch):
+            raise UserError(f'{filename} was trained with {theirs}, this run has {self._batch}: resume with the former')
+        self._keep_batch()
         expected = self.epoch * len(self.train_dataloader)
         if isinstance(self.train_loop, EpochBasedTrainLoop) and self.iter != expected:
             raise UserError(

@@ -3,6 +3,7 @@
 import shlex
 import time
 import warnings
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def train(
     batch = apply_batch(cfg, processes)
     make_folder(cfg.work_dir, '--work-dir')
 
-    runner = StrictRunner(cfg)
+    runner = StrictRunner(cfg, batch=batch)
     if cfg.get('load_from') and not cfg.resume:
         _prefer_load_from(cfg, runner)
     runner.build_loop('train')
@@ -162,6 +163,9 @@ def _newest(cfg: Config) -> Path | None:
             f'{" or ".join(f"{u}_*.pth" for u in units)} to go on from: name one by --resume FILE, or start anew in another '
             '--work-dir'
         )
+    for file in (Path(cfg.work_dir) / name for name in found if name.startswith(units)):
+        if newest and file.stat().st_mtime_ns >= newest.stat().st_mtime_ns and not zipfile.is_zipfile(file):
+            warnings.warn(f'{file} is damaged, passed over; resuming from the older {newest}', stacklevel=2)
     return newest
 
 

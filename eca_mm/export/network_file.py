@@ -82,9 +82,8 @@ def export(
             raise UserError(f'{name} must be at least {smallest}, got {value}')
     if not 0 <= tolerance < 1:
         raise UserError(f"tolerance is a part of an output's greatest value, from 0 to less than 1, got {tolerance}")
-    dst = Path(dst)
-    kind = choose_format(dst, format)
-    check_output(dst, force=force)
+    kind = choose_format(Path(dst), format)
+    dst = check_output(dst, force=force)
     source = Path(checkpoint).expanduser()
     if dst.exists() and source.exists() and dst.samefile(source):
         raise UserError(f'{dst} is the checkpoint itself, which is never written over: name another file')

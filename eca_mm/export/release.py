@@ -76,7 +76,7 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     torch.save({'meta': kept, 'state_dict': state_dict}, file)
     content = file.getvalue()
     digits = hashlib.sha256(content).hexdigest()[:8]
-    weights = Path(folder) / f'{Path(cfg.filename).stem}_{datetime.now():%Y%m%d}-{digits}.pth'
+    weights = Path(folder).expanduser() / f'{Path(cfg.filename).stem}_{datetime.now():%Y%m%d}-{digits}.pth'
     results, remark = results_of(cfg, Path(checkpoint).expanduser())
     model_index = model_entry(
         config_name(cfg.filename),

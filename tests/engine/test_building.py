@@ -75,6 +75,16 @@ MISTAKES = [
     ({'default_hooks.timer.type': 'Tmer'}, ['the hooks', 'Tmer']),
     ({'randomness.sed': 1}, ['a seed', 'sed']),
     ({'val_evaluator': dict(_delete_=True, type='mmdet.CocoMetric', ann_file='x.json')}, ['an evaluator', 'x.json']),
+    ({'optim_wrapper.optimizer.type': 'SDG'}, ['an optimiser', 'None is not a callable']),
+    ({'model.backbone.norm_cfg': dict(type='BNN')}, ['a model', 'Cannot find']),
+    ({'log_level': 'FOO'}, ['log_level must be a level', "'FOO'"]),
+    ({'optim_wrapper.optimizer.lr': 'abc'}, ['optim_wrapper.optimizer.lr: it must be a number such as', "'abc'"]),
+    ({'train_dataloader.num_workers': 'a'}, ['it must be a number such as 0', "'a'"]),
+    ({'randomness': 5}, ['randomness: it must be a dictionary', '5']),
+    ({'randomness.seed': 'foo'}, ['randomness must be', 'foo']),
+    ({'param_scheduler': 'foo'}, ['param_scheduler', 'foo']),
+    ({'model.backbone.out_indices': 5}, ['a model', 'out_indices must be stages', '5']),
+    ({'backbone_weights': 5}, ['backbone weights must be a file, a URL or a known name, got 5']),
     ({'visualizer.vis_backends': [dict(type='Tensorbord')]}, ['a visualizer', 'Tensorbord']),
 ]  # fmt: skip
 

@@ -110,7 +110,7 @@ def _check_stages(options: dict[str, Any]) -> None:
         raise UserError(f'num_stages must be 1 to 4, got {stages!r}')
     for name in ('strides', 'dilations'):
         per_stage(name, options.get(name, (1,) * 4), stages)
-    if not out or any(i not in range(stages) for i in out):
+    if not isinstance(out, (list, tuple)) or not out or any(i not in range(stages) for i in out):
         raise UserError(f'out_indices must be stages from 0 to {stages - 1}, got {out!r}')
     if frozen not in range(-1, stages + 1):
         raise UserError(f'frozen_stages must be -1 (none), 0 (the stem) or 1 to {stages}, got {frozen!r}')

@@ -100,7 +100,7 @@ def render_csv(cells: Iterable[Cell]) -> str:
     """A line for each number: the record of its :class:`Cell`, and the difference."""
     lines = [cell.record() | {'difference': cell.difference} for cell in cells]
     out = io.StringIO()
-    writer = csv.DictWriter(out, lines[0], lineterminator='\n')
+    writer = csv.DictWriter(out, lines[0] if lines else (), lineterminator='\n')
     writer.writeheader()
     writer.writerows(lines)
     return out.getvalue().rstrip('\n')
