@@ -8,27 +8,33 @@ tools/convert_checkpoint.py work_dirs/eca_resnet50/epoch_100.pth for_timm.pth --
 
 import argparse
 
-from eca_mm.cli import run_tool
-from eca_mm.convert import SOURCES, TARGETS, convert_checkpoint
+from arguments import parse_and_run
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument(
-        'src', metavar='SRC', help='a .pth, .pth.tar or .safetensors file, a URL, timm://NAME, or a known name'
-    )
-    p.add_argument('dst', metavar='DST', help='the file to write: .pth or .safetensors')
-    p.add_argument('--source', choices=SOURCES, help='whose weights they are (default: recognised by the keys)')
-    p.add_argument('--to', choices=TARGETS, help='(default: mmpretrain; mmdet for a detector of MMDetection 1.x)')
-    p.add_argument(
-        '--entry', metavar='KEY', help='the weights in the checkpoint (default: state_dict, model, or all of it)'
-    )
-    p.add_argument('--force', action='store_true', help='write over DST')
-    p.add_argument('--traceback', action='store_true', help='show where an error came up')
-    a = p.parse_args()
+def main(a: argparse.Namespace) -> None:
+    from eca_mm.convert import convert_checkpoint
+
     print(convert_checkpoint(a.src, a.dst, source=a.source, to=a.to, entry=a.entry, force=a.force))
     print(f'written: {a.dst}')
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument(
+        'src', metavar='SRC', help='a .pth, .pth.tar or .safetensors file, a URL, timm://NAME, or a known name'
+    )
+    p.add_argument('dst', metavar='DST', help='the file to write: .pth or .safetensors')
+    p.add_argument(
+        '--source',
+        help='authors, timm, torchvision, mmpretrain, mmdet, mmdet1 or backbone (default: recognised by the keys)',
+    )
+    p.add_argument(
+        '--to',
+        help='mmpretrain, timm, torchvision or backbone (default: mmpretrain; mmdet for a detector of MMDetection 1.x)',
+    )
+    p.add_argument(
+        '--entry', metavar='KEY', help='the weights in the checkpoint (default: state_dict, model, or all of it)'
+    )
+    p.add_argument('--force', action='store_true', help='write over DST')
+    p.add_argument('--traceback', action='store_true', help='show where an error came up')
+    parse_and_run(p, main)

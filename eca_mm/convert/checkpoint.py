@@ -6,15 +6,18 @@ from pathlib import Path
 
 from eca_mm.checkpoints import check_values
 from eca_mm.checkpoints.files import SUFFIXES, Weights, read_weights, write_weights
-from eca_mm.checkpoints.keys import find_layout, rename, to_ours
+from eca_mm.checkpoints.keys import LAYOUTS, find_layout, rename, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.convert import mmdet1
-from eca_mm.convert.families import Architecture, Target, find_family
+from eca_mm.convert.families import FAMILIES, Architecture, Target, find_family
 from eca_mm.convert.families.base import Tensors
 from eca_mm.errors import UserError
 from eca_mm.output import check_output
 from eca_mm.version import __version__
+
+SOURCES = ('mmdet1', *dict.fromkeys(layout.source for layout in LAYOUTS))
+TARGETS = tuple(dict.fromkeys(target for family in FAMILIES for target in family.targets))
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ def convert_checkpoint(
     """
     if Path(dst).suffix not in SUFFIXES:
         raise UserError(f'the converted file must end in {" or ".join(SUFFIXES)}, got {dst}')
+    for name, value, known in (('source', source, SOURCES), ('to', to, TARGETS)):
+        if value not in (None, *known):
+            raise UserError(f'--{name} must be one of {", ".join(known)}, got {value!r}')
     path = check_output(dst, force=force)
     weights = read_weights(src, entry)
     check_values(weights.tensors, src)

@@ -8,6 +8,7 @@ import torch
 import torchvision
 
 from eca_mm.convert import convert_checkpoint
+from eca_mm.errors import UserError
 from eca_mm.models import AttentionResNet
 from tests.convert.networks import convert_state, on_meta, small
 from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet
@@ -119,3 +120,9 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='cannot be written .disk full'):
         convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
     assert [f.name for f in tmp_path.iterdir()] == ['a.pth']
+
+
+@pytest.mark.parametrize('option', ['source', 'to'])
+def test_unknown_formats(option, tmp_path):
+    with pytest.raises(UserError, match=f"--{option} must be one of .*timm.*, got 'caffe'"):
+        convert_checkpoint('a.pth', tmp_path / 'b.pth', **{option: 'caffe'})
