@@ -133,6 +133,10 @@ class TestEntries:
 
 
 class TestTool:
+    @pytest.fixture(autouse=True)
+    def beside_its_arguments(self, monkeypatch):
+        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
+
     def test_converts(self, src, tmp_path, monkeypatch, capsys):
         torch.save(dict(ema_state_dict=small(), epoch=3), tmp_path / 'a.pth')
         words = [tmp_path / 'a.pth', tmp_path / 'deep/out.pth', '--entry', 'ema_state_dict']
