@@ -91,7 +91,8 @@ def test_se_with_biases_equals_timm():
     ours.load_state_dict({k: v.flatten(1) if v.ndim > 1 else v for k, v in theirs.state_dict().items()})
     x = features(2, 64, 3, 4)
     torch.testing.assert_close(ours(x), theirs(x), **EXACTLY)
-    assert not any('bias' in name for name in SELayer(64).state_dict())
+    shapes = {key: tuple(value.shape) for key, value in SELayer(64).state_dict().items()}
+    assert shapes == {'fc1.weight': (4, 64), 'fc2.weight': (64, 4)}  # r = 16, no biases
 
 
 @pytest.mark.parametrize('groups', [1, 2, 16])
