@@ -57,6 +57,7 @@ assert 'eca_mm' not in sys.modules
 
 assert 'mmpretrain' not in sys.modules
 sys.modules['mmpretrain'] = None
+import eca_mm  # before mmdet's models: mmcv may lack operators
 from mmdet.registry import MODELS
 plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
 backbone = MODELS.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin]))
