@@ -23,7 +23,14 @@ _multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 rena
 
 
 # What torch.load raises for half a file, or another kind of one; the last row for files older than torch 1.6.
-_BROKEN = (RuntimeError, EOFError, OSError, zipfile.BadZipFile, UnicodeDecodeError, KeyError)
+_BROKEN: tuple[type[Exception], ...] = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    zipfile.BadZipFile,
+    UnicodeDecodeError,
+    KeyError,
+)
 _BROKEN += (struct.error, IndexError, AssertionError)
 
 
