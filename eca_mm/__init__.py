@@ -1,11 +1,13 @@
 """ECA-Net (https://arxiv.org/abs/1910.03151) for MMDetection and MMPretrain.
 
-Importing this package registers its layers, and where mmpretrain is installed its backbones, in mmengine's root
-registries, so that any OpenMMLab config finds them by name. They are attributes of the package too:
-``eca_mm.ECAResNet(50)``. Datasets (which need mmdet) and the tools' engine are imported when they are asked for.
+Importing this package registers its layers and backbones in mmengine's root registries, so that any OpenMMLab config
+finds them by name. They are attributes of the package too: ``eca_mm.ECAResNet(50)``. What needs mmpretrain (backbones)
+or mmdet (datasets) and the tools' engine are imported when they are asked for.
 """
 
 # ruff: noqa: E402
+from typing import TYPE_CHECKING, Any
+
 from eca_mm import mmcv_ops
 
 mmcv_ops.install()  # before anything imports mmcv's operators
@@ -13,11 +15,20 @@ mmcv_ops.install()  # before anything imports mmcv's operators
 from mmengine.config.utils import MODULE2PACKAGE
 
 from eca_mm import checkpoints, models, output  # output registers the file backend eca_mm.atomic
-from eca_mm.models import *  # noqa: F403
+from eca_mm.models.attention import *  # noqa: F403
 from eca_mm.version import __version__
 
 # `_base_ = 'eca_mm::imagenet/eca_resnet50.py'`, from now on in this process: mmengine offers nothing that works earlier.
 MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
 
+if TYPE_CHECKING:
+    from eca_mm.models import *  # noqa: F403
+
 __all__ = ['__version__', 'checkpoints', 'models', 'output']
 __all__ += models.__all__
+
+
+def __getattr__(name: str) -> Any:
+    if name in models.BACKBONES:
+        return getattr(models, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -62,12 +62,30 @@ from mmdet.registry import MODELS
 plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
 backbone = MODELS.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin]))
 assert sum('.eca.' in name for name in backbone.state_dict()) == 16
-from eca_mm.models import *
-ECALayer
+import mmengine
+for name in ('ECAResNet', 'eca_mm.ECAResNet'):
+    try:
+        mmengine.MODELS.build(dict(type=name, depth=18))
+    except ImportError as error:
+        print(error)
 """
+    expected += [
+        'eca_mm.ECAResNet needs mmpretrain, which does not import: import of mmpretrain halted; None in sys.modules'
+    ] * 2
     process = run(sys.executable, '-c', program, *sorted(tmp_path.iterdir()))
     assert succeeded(process).splitlines() == expected
-    assert 'UserWarning: eca_mm has its layers, but no backbones: mmpretrain does not import' in process.stderr
+
+
+def test_the_import_is_light():
+    """mmpretrain and mmdet are imported when the first backbone is asked for, by attribute, bare or scoped name."""
+    program = """
+import sys, eca_mm
+from mmengine.registry import MODELS
+assert MODELS.get('ECAResNet') and not {'mmpretrain', 'mmdet', 'matplotlib'} & set(sys.modules)
+built = MODELS.build(dict(type='ECAResNet', depth=18))
+assert type(built) is eca_mm.ECAResNet is eca_mm.models.ECAResNet is MODELS.get('eca_mm.ECAResNet')
+"""
+    succeeded(run(sys.executable, '-c', program))
 
 
 def test_wheel(tmp_path):

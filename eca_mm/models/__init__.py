@@ -1,18 +1,42 @@
-"""The layers, which do without mmpretrain, and the backbones, which need it."""
+"""The layers, which do without mmpretrain, and the backbones, which need it and are imported when the first is asked for.
 
-import warnings
+mmpretrain's models take as long to import as torch and mmengine together. Until then functions with the names of the
+backbones stand in the registry, and build them.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mmengine.registry import MODELS
 
 from eca_mm.models import attention
 from eca_mm.models.attention import *  # noqa: F403
 
-__all__ = [*attention.__all__]
-
-try:
-    import mmpretrain  # noqa: F401
-except ImportError as error:  # mmengine would swallow it, and say that `eca_mm.ECALayer` does not exist
-    warnings.warn(f'eca_mm has its layers, but no backbones: mmpretrain does not import ({error})', stacklevel=2)
-else:
-    from eca_mm.models import backbones
+if TYPE_CHECKING:
     from eca_mm.models.backbones import *  # noqa: F403
 
-    __all__ += backbones.__all__
+BACKBONES = ['AttentionMobileNetV2', 'AttentionResNet', 'ECAMobileNetV2', 'ECAResNet']
+__all__ = [*attention.__all__, *BACKBONES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in BACKBONES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    try:
+        import mmpretrain  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f'eca_mm.{name} needs mmpretrain, which does not import: {error}') from error
+    return getattr(importlib.import_module('eca_mm.models.backbones'), name)
+
+
+def _builder(name: str) -> Callable[..., Any]:
+    def build(**kwargs: Any) -> Any:
+        return __getattr__(name)(**kwargs)
+
+    build.__name__ = name  # for logs
+    return build
+
+
+for _name in BACKBONES:
+    MODELS.register_module(_name, module=_builder(_name))

@@ -35,7 +35,7 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
         return self.attend(out) + identity
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)  # over the function of eca_mm.models
 class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
     """mmpretrain's MobileNetV2 with one attention layer in every bottleneck, after the linear projection's norm and
     before the sum, where there is one (the paper's "Comparisons using MobileNetV2").
@@ -74,7 +74,7 @@ class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
         return nn.Sequential(*layers)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)  # over the function of eca_mm.models
 class ECAMobileNetV2(AttentionMobileNetV2):
     """ECA-Net on MobileNetV2: :class:`~eca_mm.models.attention.ECALayer` in every bottleneck.
 

@@ -41,7 +41,7 @@ class AttentionBottleneck(_AttentionBlock, Bottleneck):
     num_convs = 3
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)  # over the function of eca_mm.models
 class AttentionResNet(AttentionBackbone, ResNet):
     """mmpretrain's ResNet with one attention layer in every block, after its last norm and before the residual sum.
 
@@ -82,7 +82,7 @@ class AttentionResNet(AttentionBackbone, ResNet):
         return ResLayer(attention=next(self.stage_attention), **kwargs)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)  # over the function of eca_mm.models
 class ECAResNet(AttentionResNet):
     """ECA-Net: a ResNet with :class:`~eca_mm.models.attention.ECALayer` in every block (the paper's Section 3.3).
 
