@@ -5,5 +5,5 @@ tools/train.py configs/mask_rcnn_r101_fpn_1x.py
 
 _base_ = './mask_rcnn_r50_fpn_1x.py'
 
-backbone_weights = 'checkpoints/resnet101.pth'
+backbone_weights = 'torchvision://resnet101'
 model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint=backbone_weights)))

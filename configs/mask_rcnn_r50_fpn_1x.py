@@ -10,5 +10,5 @@ _base_ = [
     './_base_/runtime_detection.py',
 ]
 
-backbone_weights = 'checkpoints/resnet50.pth'
+backbone_weights = 'torchvision://resnet50'  # downloaded
 model = dict(backbone=dict(type='eca_mm.AttentionResNet', init_cfg=dict(checkpoint=backbone_weights)))

@@ -84,7 +84,8 @@ def test_detector_follows_the_paper(name):
     if name in OF_TIMM:
         assert cfg.backbone_weights == f'timm://ecaresnet{depth}d.miil_in1k'
         return
-    assert cfg.backbone_weights == f'checkpoints/{attention + "_" if attention else ""}resnet{depth}.pth'
+    place = f'checkpoints/{attention}_resnet{depth}.pth' if attention else f'torchvision://resnet{depth}'
+    assert cfg.backbone_weights == place
 
 
 @pytest.mark.parametrize('name', [name for name in OF_TIMM if name.startswith('faster')])
