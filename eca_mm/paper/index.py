@@ -1,6 +1,5 @@
-"""OpenMMLab's model index and the README's table of results, generated: no number is typed twice."""
+"""OpenMMLab's model index and the documentation's page of results, generated: no number is typed twice."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,22 @@ from eca_mm.paper.tables import TABLES
 from eca_mm.paths import REPOSITORY
 
 INDEX = 'eca_mm/.mim/model-index.yml'
-MARKS = ('<!-- results: written by tools/reproduce.py all --write-index -->', '<!-- end of results -->')
+RESULTS = 'docs/results.md'
+_INTRODUCTION = """<!-- Written by tools/reproduce.py all --write-index -->
+# Results
+
+The rows of the paper's tables that are in the model index: what the paper prints, and ours. *Parameters* and *GMACs* (10^9
+multiply-adds) are all of them; the paper counts otherwise (see [Reproducing the tables](reproducing.md)), and ours beside
+its columns are counted as it does. An accuracy of ours is one measured on the paper's dataset after this package's own
+training; **—** says that it has not been measured.
+"""
 _HEADER = '# Written by `tools/reproduce.py all --write-index`. FLOPs are multiply-adds, as usual in OpenMMLab.\n'
 
 _Cells = Mapping[tuple[str, str, str], Cell]  # by table, row and column
 
 
 def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
-    """The files of the index and the README, by path in the repository, as they should be.
+    """The files of the index and the page of results, by path in the repository, as they should be.
 
     A model's results are those measured on the paper's dataset; the paper's own numbers stand apart, under 'Printed in
     the paper'.
@@ -36,17 +43,19 @@ def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
 
     Raises:
         MissingFileError: If the package is not in a checkout.
-        UserError: If tables or columns are missing, or the README lacks the marks between which its table stands.
+        UserError: If tables or columns are missing.
     """
-    readme = REPOSITORY / 'README.md'
+    page = REPOSITORY / RESULTS
     by_place = {(c.table.name, c.row, c.column): c for c in cells}
     needed = {
         (t.name, c) for t in TABLES.values() for c in (*t.columns, *(ALL_COUNTED if t.metafile and t.count else ()))
     }
     if not needed <= {(table, column) for table, _, column in by_place}:
         raise UserError('the index needs all tables with their complexity: tools/reproduce.py all, without --only')
-    if not readme.is_file():
-        raise MissingFileError(f'the index is written in a checkout of the repository, and {readme} does not exist')
+    if not page.parent.is_dir():
+        raise MissingFileError(
+            f'the index is written in a checkout of the repository, and {page.parent} does not exist'
+        )
     texts, listed, files = {}, set(), _tables_by_metafile()
     for file, tables in files.items():
         collections = [
@@ -62,7 +71,9 @@ def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
         models = [_model(row, tables, by_place) for row in _rows(tables)]
         texts[REPOSITORY / file] = _yaml({**({'Collections': collections} if collections else {}), 'Models': models})
     texts[REPOSITORY / INDEX] = _yaml({'Import': list(files)})
-    texts[readme] = _readme(readme.read_text(), files.values(), by_place)
+    texts[page] = '\n'.join(
+        (_INTRODUCTION, *(line for of_file in files.values() for line in _results(of_file, by_place)), '')
+    )
     return texts
 
 
@@ -105,39 +116,26 @@ def _model(row: Row, tables: Sequence[Table], cells: _Cells) -> dict[str, Any]:
     )
 
 
-def _readme(text: str, groups: Iterable[Sequence[Table]], cells: _Cells) -> str:
-    start, end = MARKS
-    lines = [line for tables in groups for line in _results_table(tables, cells)]
-    new, n = re.subn(f'{start}.*{end}', lambda _: '\n'.join((start, *lines, end)), text, flags=re.DOTALL)
-    if not n:
-        raise UserError(f'README.md needs {start!r} and {end!r} around its table')
-    return new
-
-
-def _results_table(tables: Sequence[Table], cells: _Cells) -> Iterator[str]:
-    """The rows of one metafile: our counts, then the paper's columns of counts and of accuracies beside ours."""
+def _results(tables: Sequence[Table], cells: _Cells) -> Iterator[str]:
+    """The rows of one metafile: all that is counted, then each of the paper's columns beside ours."""
     counts = [(t.name, column, column) for t in tables for column, kind in t.columns.items() if kind == COMPLEXITY]
     metrics = [
         (t.name, column, name)
         for t in tables
         for name, column in index_names(BENCHMARKS[t.benchmark], {c: c for c in t.columns}).items()
     ]
-    names = ('config', 'parameters', 'GMACs', *(name for _, _, name in (*counts, *metrics)))
-    yield from ('', f'| {" | ".join(names)} |', f'|---|{"--:|" * (len(names) - 1)}')
+    yield f'## {" and ".join(dict.fromkeys(BENCHMARKS[t.benchmark].task for t in tables))}\n'
+    names = [text for _, _, name in (*counts, *metrics) for text in (f'{name}, paper', 'ours')]
+    yield f'| {" | ".join(("config", *ALL_COUNTED, *names))} |'
+    yield f'|---|{"--:|" * (len(ALL_COUNTED) + len(names))}'
     for row in _rows(tables):
         own = {column: c.ours for (_, config, column), c in cells.items() if config == row.config}
-        places = ((table, row.config, column) for table, column, _ in (*counts, *metrics))
-        texts = [*(own[column] or '' for column in ALL_COUNTED), *(_beside(cells.get(place)) for place in places)]
+        texts = [own[column] or '' for column in ALL_COUNTED]
+        for table, column, _ in (*counts, *metrics):
+            cell = cells.get((table, row.config, column))
+            texts += ['', ''] if cell is None else [cell.paper or '', (cell.ours if _is_ours(cell) else None) or '—']
         yield f'| `{row.config}` | {" | ".join(texts)} |'
-
-
-def _beside(cell: Cell | None) -> str:
-    """The printed number and ours: 24.37M =, 36.4 / 36.5, or 36.4 / - without a measurement on the paper's data."""
-    if cell is None:
-        return ''
-    if _is_ours(cell) and cell.ours == cell.paper:
-        return f'{cell.paper} ='
-    return f'{cell.paper} / {cell.ours if _is_ours(cell) else "-"}'
+    yield ''
 
 
 def _is_ours(cell: Cell) -> bool:

@@ -18,8 +18,9 @@ def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
     Raises:
         UserError: If ``channels`` is not a positive integer or ``gamma`` is not positive.
 
-    >>> [eca_kernel_size(c) for c in (64, 128, 256, 512, 1024, 2048)]
-    [3, 5, 5, 5, 5, 7]
+    Examples:
+        >>> [eca_kernel_size(c) for c in (64, 128, 256, 512, 1024, 2048)]
+        [3, 5, 5, 5, 5, 7]
     """
     channels = positive_int('channels', channels)
     if not gamma > 0:
@@ -44,15 +45,17 @@ class ECALayer(ChannelAttention):
     Args:
         in_channels: Number of channels C.
         kernel_size: Odd k, or None for the adaptive choice of Eq. 9.
-        gamma, b: Parameters of Eq. 9, used when ``kernel_size`` is None.
+        gamma: Parameter of Eq. 9, used when ``kernel_size`` is None.
+        b: The other one.
 
     Raises:
         UserError: If ``in_channels`` is not a positive integer, or ``kernel_size`` not a positive odd one.
 
-    >>> ECALayer(512)
-    ECALayer(
-      (conv): Conv1d(1, 1, kernel_size=(5,), stride=(1,), padding=(2,), bias=False)
-    )
+    Examples:
+        >>> ECALayer(512)
+        ECALayer(
+          (conv): Conv1d(1, 1, kernel_size=(5,), stride=(1,), padding=(2,), bias=False)
+        )
     """
 
     _abbr_ = 'eca'  # the attribute's name in a block, hence the authors' key: layer1.0.eca.conv.weight
