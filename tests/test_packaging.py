@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -94,7 +95,7 @@ def test_wheel(tmp_path):
         pytest.skip('no uv to build with')
     source = shutil.copytree(
         REPOSITORY, tmp_path / 'source', symlinks=True,
-        ignore=shutil.ignore_patterns('.venv*', 'work_dirs', 'data', '.git', '*.egg-info', 'build', 'checkpoints.d'),
+        ignore=shutil.ignore_patterns('.venv*', 'work_dirs', 'data', '.git', '*.egg-info', 'build', '.*_cache'),
     )  # fmt: skip
     succeeded(run('uv', 'pip', 'install', '--no-deps', '--target', tmp_path / 'site', source))
     modules = {f.relative_to(REPOSITORY) for f in (REPOSITORY / 'eca_mm').rglob('*.py')}
@@ -107,6 +108,11 @@ def test_wheel(tmp_path):
     assert len(data) >= 4 and all((tmp_path / 'site' / f.relative_to(REPOSITORY)).is_file() for f in data)
     assert not (tmp_path / 'site/tests').exists()
     assert (tmp_path / f'site/eca_net_mm-{eca_mm.__version__}.dist-info').is_dir()
+    environment = {**os.environ, 'PYTHONPATH': str(tmp_path / 'site')}
+    help_text = succeeded(run(tmp_path / 'site/bin/eca-mm', 'train', '--help', env=environment))
+    assert 'faster_rcnn_eca_r50_fpn_1x.py --data-root' in help_text
+    process = run(tmp_path / 'site/bin/eca-mm', 'tran', env=environment)
+    assert process.returncode == 1 and "no tool 'tran'" in process.stderr and 'predict, reproduce, ' in process.stdout
 
 
 def test_configs_are_inherited_by_name_after_importing_us(tmp_path):
