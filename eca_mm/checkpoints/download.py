@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 import torch
 from mmengine.runner.checkpoint import get_external_models, get_mmcls_models, get_torchvision_models
 
-from eca_mm.checkpoints.known import KNOWN, known_file, where_to_get
+from eca_mm.checkpoints.known import KNOWN, advice, known_file
 from eca_mm.errors import MissingFileError, UserError
 
 # mmengine's names for files on the web.
@@ -47,7 +47,7 @@ def local_file(source: str) -> Path:
     if source in KNOWN and not path.is_file():
         return known_file(source)
     if not path.exists():
-        raise MissingFileError(f'checkpoint not found: {source}{where_to_get(path)}')
+        raise MissingFileError(f'checkpoint not found: {source}{advice(path)}')
     return path
 
 

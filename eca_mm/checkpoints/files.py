@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from eca_mm.checkpoints.config_text import backbone_config
 from eca_mm.checkpoints.download import local_file
+from eca_mm.checkpoints.fit import another_network
 from eca_mm.checkpoints.keys import find_layout, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes, timm_weights
 from eca_mm.checkpoints.reading import import_safetensors, read_checkpoint
@@ -100,8 +101,8 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
 
     Raises:
         UserError: As :func:`read_weights`, :func:`find_layout`, :func:`check_kernel_sizes`, :func:`check_fit` and
-            :func:`check_values`; also if a config in the file states another style than the backbone has. The backbone
-            is then unchanged.
+            :func:`check_values`, in words where the file is of another network; also if a config in the file states another
+            style than the backbone has. The backbone is then unchanged.
     """
     file = read_weights(source)
     what = f'{source} does not fit {type(backbone).__name__}'
@@ -112,7 +113,11 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
     check_kernel_sizes(source, ours)
     parts = tuple(f'backbone.{name}.' for name, _ in backbone.named_children())
     weights = {key.removeprefix('backbone.'): value for key, value in ours.items() if key.startswith(parts)}
-    check_fit(backbone.state_dict(), weights, what)
+    try:
+        check_fit(backbone.state_dict(), weights, what)
+    except UserError as error:
+        words = another_network(backbone.state_dict(), file.tensors, source, file.config)
+        raise UserError(words or str(error)) from error
     check_values(weights, source)
     style, own = file.config.get('style', 'pytorch'), getattr(backbone, 'style', None)
     bottlenecks = 'layer1.0.conv3.weight' in weights  # whose stride the style moves, and no tensor tells

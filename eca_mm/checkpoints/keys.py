@@ -39,6 +39,13 @@ POOLED_SHORTCUT: Pairs = (
 MMPRETRAIN_SE: Pairs = (('.se_layer.conv1.conv.', '.se.fc1.'), ('.se_layer.conv2.conv.', '.se.fc2.'))
 TIMM_ECA: Pairs = (('.se.conv.', '.eca.conv.'),)
 MOBILENET_BLOCKS = (1, 2, 3, 4, 3, 3, 1)
+RESNETS = {  # depth: convolutions of a block, blocks of each stage
+    18: (2, (2, 2, 2, 2)),
+    34: (2, (3, 4, 6, 3)),
+    50: (3, (3, 4, 6, 3)),
+    101: (3, (3, 4, 23, 3)),
+    152: (3, (3, 8, 36, 3)),
+}
 
 
 def _mobilenet() -> Pairs:
@@ -121,6 +128,14 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
         f'these are not the weights of a {" or ".join(NETWORKS)} as {known} name{"s" * bool(source)} them: '
         f'{len(names)} keys, {first_names(names, 3)}'
     )
+
+
+def is_mmdet1(keys: Collection[str]) -> bool:
+    """Whether the keys are those of a detector as MMDetection 1.x names it, and no later one."""
+    names = [plain(key) for key in keys]
+    parts = {name.split('.')[0] for name in names}
+    old_retina = any(re.match(r'bbox_head\.(cls|reg)_convs\.\d\.(weight|bias)', name) for name in names)  # to 0.5.3
+    return old_retina or ('rpn_head' in parts and not parts.isdisjoint(('bbox_head', 'mask_head')))
 
 
 def to_ours(tensors: Mapping[str, Tensor], layout: Layout) -> Renaming:

@@ -30,8 +30,9 @@ KNOWN = {
 }
 
 
-def _advice(name: str) -> str:
-    return f'download it by hand from https://drive.google.com/open?id={KNOWN[name][1]} or by another link in {README}'
+def where_to_get(name: str) -> str:
+    """The links to a known file."""
+    return f'https://drive.google.com/open?id={KNOWN[name][1]} or another link in {README}'
 
 
 def known_file(name: str) -> Path:
@@ -44,13 +45,15 @@ def known_file(name: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise MissingFileError(f'{name} is not there: {_advice(name)}, and put it at {places[0]}')
+    raise MissingFileError(
+        f'{name} is not there: download it by hand from {where_to_get(name)}, and put it at {places[0]}'
+    )
 
 
-def where_to_get(path: Path) -> str:
+def advice(path: Path) -> str:
     """The end of a sentence about a path that is not there: what to do if it is named as a known file, else nothing."""
     name = re.sub(r'\.pth(\.tar)?$', '', path.name)
-    return f'; {_advice(name)}, and put it there' if name in KNOWN else ''
+    return f'; download it by hand from {where_to_get(name)}, and put it there' if name in KNOWN else ''
 
 
 def check_kernel_sizes(name: str, weights: Mapping[str, Tensor]) -> None:

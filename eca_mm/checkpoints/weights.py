@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from eca_mm.errors import UserError
 
@@ -104,3 +105,10 @@ def first_names(names: Collection[object], count: int = 4, between: str = ', ') 
     ('a, b, c, d, ...', 'none')
     """
     return between.join([*map(str, names)][:count] + ['...'] * (len(names) > count)) or 'none'
+
+
+class EmptyOnMeta(TorchFunctionMode):
+    """Weights, which layers make by ``torch.empty``, take no memory and no time; constants that are read stay on the CPU."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **{**(kwargs or {}), **({'device': 'meta'} if func is torch.empty else {})})

@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eca_mm.checkpoints import check_values
+from eca_mm.checkpoints.architecture import Architecture
+from eca_mm.checkpoints.families import find_family
+from eca_mm.checkpoints.families.base import Tensors
 from eca_mm.checkpoints.files import SUFFIXES, Weights, read_weights, write_weights
 from eca_mm.checkpoints.keys import LAYOUTS, find_layout, rename, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.convert import mmdet1
-from eca_mm.convert.families import FAMILIES, Architecture, Target, find_family
-from eca_mm.convert.families.base import Tensors
+from eca_mm.convert.targets import OTHERS, OURS, Target, find_target
 from eca_mm.errors import UserError
 from eca_mm.output import check_output
 from eca_mm.version import __version__
 
 SOURCES = ('mmdet1', *dict.fromkeys(layout.source for layout in LAYOUTS))
-TARGETS = tuple(dict.fromkeys(target for family in FAMILIES for target in family.targets))
+TARGETS = tuple(dict.fromkeys([*OURS, *(target for targets in OTHERS.values() for target in targets)]))
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,11 @@ def convert_weights(weights: Weights, source: str | None = None, to: str | None 
     layout = find_layout(tensors, 'mmdet' if detector else source)
     ours = to_ours(tensors, layout)  # by the names of our classifiers
     check_kernel_sizes(name, ours.tensors)
-    family = find_family(ours.tensors)
-    network = family.infer(ours.tensors, weights.config)
+    network = find_family(ours.tensors).infer(ours.tensors, weights.config)
     if upgraded:
         return Converted(upgraded, 'mmdet1', 'mmdet', network, network.code, weights.note)
     to = to or 'mmpretrain'
-    if to not in family.targets:
-        raise UserError(f'a {family.name} is not converted to {to}, only to {", ".join(family.targets)}')
-    target = family.targets[to](network)
+    target = find_target(network, to)
     keys = ours.then(to_theirs(ours.tensors, target))
     return Converted(keys, 'mmdet1' if detector else layout.source, to, network, target.code, weights.note)
 

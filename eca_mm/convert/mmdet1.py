@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
+from eca_mm.checkpoints.keys import is_mmdet1
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.checkpoints.weights import first_names, plain
 from eca_mm.errors import UserError
@@ -42,8 +43,7 @@ def recognises(keys: Collection[str]) -> bool:
 
     RetinaNet's have been the same from 0.5.4 to mmdet 3, so mmdet 3's is recognised, too; nothing is then changed in it.
     """
-    tops = {'.'.join(plain(key).split('.')[:depth]) for key in keys for depth in (1, 2)}
-    return 'bbox_head.retina_cls' in tops or ('rpn_head' in tops and not tops.isdisjoint(('bbox_head', 'mask_head')))
+    return is_mmdet1(keys) or any(plain(key).startswith('bbox_head.retina_cls.') for key in keys)
 
 
 def upgrade(state: Mapping[str, Tensor]) -> Renaming:

@@ -8,8 +8,9 @@ from typing import Any
 from mmengine.config import Config
 
 from eca_mm.checkpoints.download import local_file
-from eca_mm.checkpoints.known import KNOWN
+from eca_mm.checkpoints.known import KNOWN, where_to_get
 from eca_mm.errors import MissingFileError, UserError
+from eca_mm.paths import CONFIGS
 
 ADVICE = {
     'CocoDataset': (
@@ -38,7 +39,7 @@ def check_data(cfg: Config, *loaders: str) -> None:
     Raises:
         MissingFileError: With the first path that is missing, or the first folder that is empty, and what to do.
     """
-    for dataset in (dataset for name in loaders for dataset in _leaves(cfg.get(name))):
+    for dataset in (dataset for name in loaders for dataset in leaves(cfg.get(name))):
         for path in _paths(dataset):
             if not path.exists():
                 raise MissingFileError(f'data not found: {path} does not exist. {_advice(dataset)}')
@@ -54,24 +55,24 @@ def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
     """
     image = dataset.get_data_info(0).get('img_path') if hasattr(dataset, 'get_data_info') else None
     if image and '://' not in image and not Path(image).is_file():
-        advice = _advice(next(_leaves(loader)))
+        advice = _advice(next(leaves(loader)))
         raise MissingFileError(f'data not found: {image}, the first image, does not exist. {advice}')
 
 
 def annotation_files(loader: dict[str, Any] | None) -> list[Path]:
     """The annotation files of a dataloader's datasets."""
-    return [_root(dataset) / dataset['ann_file'] for dataset in _leaves(loader) if dataset.get('ann_file')]
+    return [_root(dataset) / dataset['ann_file'] for dataset in leaves(loader) if dataset.get('ann_file')]
 
 
-def _leaves(loader: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """A dataloader's dataset, or those that RepeatDataset, ConcatDataset and their like hold."""
+def leaves(loader: dict[str, Any] | None) -> Iterator[Any]:
+    """The config of a dataloader's dataset, or those that RepeatDataset, ConcatDataset and their like hold."""
     dataset = (loader or {}).get('dataset') or {}
     inner = dataset.get('datasets') or [dataset.get('dataset')]
     if inner == [None]:
         yield dataset
     else:
         for part in inner:
-            yield from _leaves(dict(dataset=part))
+            yield from leaves(dict(dataset=part))
 
 
 def _root(dataset: dict[str, Any]) -> Path:
@@ -83,7 +84,12 @@ def _kind(dataset: dict[str, Any]) -> str:
 
 
 def _advice(dataset: dict[str, Any]) -> str:
-    return ADVICE.get(_kind(dataset), 'Check data_root in the config.')
+    own = 'classes' in (dataset.get('metainfo') or {}) or (
+        _kind(dataset) == 'CocoDataset' and '2017' not in str(dataset)
+    )
+    if own or _kind(dataset) not in ADVICE:
+        return "Check the dataset's data_root, ann_file and data_prefix in the config, or name another root by --data-root."
+    return ADVICE[_kind(dataset)]
 
 
 def _paths(dataset: dict[str, Any]) -> list[Path]:
@@ -119,8 +125,19 @@ def check_weights(cfg: Config) -> None:
     if source in KNOWN:
         local_file(source)
     elif source and '://' not in source and not Path(source).expanduser().is_file():
-        raise MissingFileError(
-            f'backbone weights not found: {source}. Train them with a config of configs/imagenet, or put a file there from the '
-            "authors' or torchvision's ResNets (README, 'Backbone weights'); another place is named by --cfg-options "
-            f'backbone_weights=FILE. To train from scratch: {FROM_SCRATCH}'
-        )
+        raise MissingFileError(f'backbone weights not found: {source}. {_ways_to_start(Path(source).stem)}')
+
+
+def _ways_to_start(name: str) -> str:
+    """A sentence each for what to do without the weights of a file of this name."""
+    known = next((known for known in KNOWN if known.startswith(f'{name}_k')), None)
+    if known is None:
+        ways = [
+            'Train them with a config of configs/imagenet, or name another place by --cfg-options backbone_weights=FILE.'
+        ]
+    else:
+        ways = [f'Download {known} by hand ({where_to_get(known)}) and name it by --cfg-options backbone_weights=FILE.']
+        if variants := sorted(CONFIGS.glob(f'*_eca_r{name.removeprefix("eca_resnet")}d_fpn_1x.py')):
+            names = ' or '.join(f'configs/{file.name}' for file in variants)
+            ways.append(f"Or take ECA-ResNet-D, whose weights are timm's and are downloaded: {names}.")
+    return ' '.join([*ways, f'Or train from scratch: {FROM_SCRATCH}'])

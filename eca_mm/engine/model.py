@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from eca_mm.checkpoints import check_fit, check_values, weights_of
+from eca_mm.checkpoints import check_model, check_values, weights_of
 from eca_mm.engine.building import building
 
 
@@ -42,7 +42,7 @@ def load_model(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> 
     if checkpoint is not None:
         weights = weights_of(checkpoint, what)
         own = model.state_dict()
-        check_fit(own, weights, f'{what} does not fit the config')
+        check_model(own, weights, what)
         check_values({key: value for key, value in weights.items() if own[key].is_floating_point()}, what)
         model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
     return model

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from eca_mm.analysis.complexity import MMCV, THOP, Convention, Count, count_modules, count_operators, parameters
+from eca_mm.checkpoints.weights import EmptyOnMeta
 from eca_mm.paper.table import Measured, Measurement, Row, Table
 
 ALL_COUNTED = ('Parameters', 'GMACs')  # our own columns, beside the paper's
@@ -35,16 +35,9 @@ def measure_complexity(tables: Iterable[Table]) -> Measured:
     }, []
 
 
-class _EmptyOnMeta(TorchFunctionMode):
-    """Weights, which layers make by ``torch.empty``, take no memory and no time; constants that are read stay on the CPU."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **{**(kwargs or {}), **({'device': 'meta'} if func is torch.empty else {})})
-
-
 def build_on_meta(row: Row) -> Any:
     """The model of a row on the meta device, in evaluation mode."""
-    with _EmptyOnMeta():
+    with EmptyOnMeta():
         return row.build().eval().to('meta')
 
 

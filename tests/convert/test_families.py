@@ -1,13 +1,13 @@
-"""A kind of network that nobody here has heard of, added as its backbone, its `Family` and its names."""
+"""A kind of network that nobody here has heard of, added as its backbone, its `Family`, its names and a `Target`."""
 
 import pytest
 import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from eca_mm.checkpoints import keys
-from eca_mm.convert import families
-from eca_mm.convert.families import Family, Target
+from eca_mm.checkpoints import families, keys
+from eca_mm.checkpoints.families import Family
+from eca_mm.convert.targets import OTHERS, Target
 from eca_mm.models import ECALayer
 from tests.convert.networks import convert_state
 
@@ -31,10 +31,6 @@ class ToyNet(Family):
         assert counts == (1, 1)
         return dict(width=len(backbone['stage1.0.conv.weight']))
 
-    @property
-    def targets(self):
-        return super().targets | dict(toys=lambda network: Target('toys.net()', 'logits.', 'body.', TABLE))
-
 
 TABLE = (('first.', 'stage1.0.'), ('second.', 'stage2.0.'))
 
@@ -47,6 +43,7 @@ def toy_net(monkeypatch):
     monkeypatch.setattr(keys, 'LAYOUTS', (*keys.LAYOUTS, toys))
     monkeypatch.setattr(keys, 'VARIANTS', (*keys.VARIANTS, (r'first\..+', TABLE)))
     monkeypatch.setattr(families, 'FAMILIES', (*families.FAMILIES, ToyNet()))
+    monkeypatch.setitem(OTHERS, 'ToyNet', dict(toys=lambda network: Target('toys.net()', 'logits.', 'body.', TABLE)))
     backbone = ECAToyNet(8, (3, 5)).state_dict()
     return {f'backbone.{key}': value for key, value in backbone.items()} | {
         'head.fc.weight': torch.rand(2, 8), 'head.fc.bias': torch.rand(2),

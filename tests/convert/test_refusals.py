@@ -35,11 +35,14 @@ def of_timm(name, **kwargs):
 WRONG = {
     'vgg': (lambda: VGG, {}, 'are not the weights of a ResNet or MobileNetV2 as mmdet, '),
     'resnext': (
-        lambda: on_meta(torchvision.models.resnext50_32x4d), {},
-        'backbone.layer1.0.conv1.weight is (128, 64, 1, 1) in the file and (64, 64, 1, 1) here',
+        lambda: on_meta(torchvision.models.resnext50_32x4d), {}, 'grouped convolutions, as ResNeXt has, and no ResNet here',
+    ),
+    'wide': (
+        lambda: on_meta(torchvision.models.wide_resnet50_2), {},
+        'blocks of 128 channels in stage 1, where a ResNet has 64: it is pruned, or wide',
     ),
     'tiered stem': (
-        of_timm('resnet18', stem_type='deep_tiered', stem_width=32), {}, 'backbone.stem.0.conv.weight is (24, 3, 3, 3) in the',
+        of_timm('resnet18', stem_type='deep_tiered', stem_width=32), {}, 'a stem of 24, 32 and 64 channels, where Res',
     ),
     'light': (
         of_timm('resnet10t', stem_type=''), {}, 'stages of (1, 1, 1, 1) blocks with 2 convolutions each are no ResNet-18, 34, 50',

@@ -50,7 +50,29 @@ def test_first_image(tmp_path):
 
 def test_weights(tmp_path):
     cfg = load_config(CONFIG)
-    with pytest.raises(MissingFileError, match=r'checkpoints/eca_resnet50\.pth.*backbone_weights=None'):
+    with pytest.raises(MissingFileError) as error:
+        check_weights(cfg)
+    sentences = str(error.value).split('. ')
+    assert sentences[0] == 'backbone weights not found: checkpoints/eca_resnet50.pth'
+    for sentence, beginning, end in zip(
+        sentences[1:],
+        (
+            'Download eca_resnet50_k3557 by hand (https://drive',
+            'Or take ECA-ResNet-D',
+            'Or train from scratch: --cfg-options',
+        ),
+        (
+            'backbone_weights=FILE',
+            'faster_rcnn_eca_r50d_fpn_1x.py or configs/mask_rcnn_eca_r50d_fpn_1x.py',
+            'frozen_stages=-1',
+        ),
+        strict=True,
+    ):
+        assert sentence.startswith(beginning) and sentence.endswith(end)
+    cfg.model.backbone.init_cfg.checkpoint = 'checkpoints/se_resnet50.pth'
+    with pytest.raises(
+        MissingFileError, match='not found: checkpoints/se_resnet50.pth. Train them with a config of configs/im'
+    ):
         check_weights(cfg)
     cfg.model.backbone.init_cfg.checkpoint = str(tmp_path)
     with pytest.raises(MissingFileError):

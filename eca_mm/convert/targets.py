@@ -1,72 +1,61 @@
-"""ResNet here, in torchvision and in timm."""
+"""What other libraries call the weights of our networks, and the line that builds a network there."""
 
-import re
-from collections.abc import Callable, Mapping
-from itertools import product
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
-from eca_mm.checkpoints.keys import POOLED_SHORTCUT, TIMM_ECA, TIMM_STEM
-from eca_mm.convert.attention import arguments
-from eca_mm.convert.families.base import Architecture, ConfigOnly, Family, Target, Tensors, size_of
+from eca_mm.checkpoints.architecture import Architecture
+from eca_mm.checkpoints.attention import arguments
+from eca_mm.checkpoints.keys import MOBILENET, POOLED_SHORTCUT, TIMM_ECA, TIMM_STEM, Pairs
 from eca_mm.errors import UserError
 from eca_mm.models.attention import eca_kernel_size
-from eca_mm.models.backbones import AttentionResNet
 
 _TIMM_ARGUMENTS = (('avg_down', 'avg_down'), ('in_channels', 'in_chans'))  # (ours, theirs)
 # timm chooses k and the width of SE by itself; a function of the channels, which differ from stage to stage, overrules it.
 _TIMM_ECA = 'lambda c, **k: timm.layers.EcaModule(kernel_size={}[c], **k)'
 _TIMM_SE = 'lambda c, **k: timm.layers.SEModule(c, rd_channels={}[c], bias={}, **k)'
-_STAGES = list(product((1, 2, 4, 8, 16), repeat=4))
 
 
-class ResNet(Family):
-    name = 'ResNet'
-    features = 'feat_dim'
+class Target(NamedTuple):
+    """What a library calls the weights of a network of ours.
 
-    def config_only(self, told: Mapping[str, Any], config: Mapping[str, Any]) -> ConfigOnly:
-        ones = (1, 1, 1, 1)
-        table: dict[str, tuple[Any, Any]] = dict(strides=((1, 2, 2, 2), _STAGES), dilations=(ones, _STAGES))
-        table['multi_grid'] = None, ()  # mmseg's ways to dilate the blocks of one stage differently
-        if config.get('dilations', ones) != ones:
-            table['contract_dilation'] = False, ()
-        if told['depth'] < 50:
-            return table
-        return dict(style=('pytorch', ['caffe'])) | table  # where a bottleneck has its stride
+    Attributes:
+        code: The line that builds the network there.
+        classifier: What the keys of its classifier begin with, ``head.fc.`` here; None to leave the classifier out.
+        backbone: The same of its backbone.
+        pairs: (theirs, ours) for keys that differ in more, see :mod:`eca_mm.checkpoints.keys`.
+        convolutions: A part of the keys of its 1x1 convolutions that are linear layers here; '' for none.
+    """
 
-    def arguments(self, backbone: Tensors, counts: tuple[int, ...]) -> dict[str, Any]:
-        convs = 3 if any(re.fullmatch(r'layer\d\.\d+\.conv3\.weight', key) for key in backbone) else 2
-        known = AttentionResNet.arch_settings.items()
-        depth = next((depth for depth, (block, n) in known if (block.num_convs, n) == (convs, counts)), None)
-        if depth is None:
-            raise UserError(
-                f'stages of {counts} blocks with {convs} convolutions each are no '
-                f'ResNet-{", ".join(map(str, AttentionResNet.arch_settings))}'
-            )
-        found: dict[str, Any] = dict(depth=depth)
-        deep = any(key.startswith('stem.') for key in backbone)
-        if deep:
-            found['deep_stem'] = True
-        first, last = ('stem.0.conv.weight', 'stem.2.conv.weight') if deep else ('conv1.weight', 'conv1.weight')
-        for name, key, dim, default in (('stem_channels', last, 0, 64), ('in_channels', first, 1, 3)):
-            if (size := size_of(backbone, key, dim, default)) != default:
-                found[name] = size
-        if 'layer2.0.downsample.2.weight' in backbone:
-            found['avg_down'] = True
-        return found
-
-    @property
-    def targets(self) -> dict[str, Callable[[Architecture], Target]]:
-        return super().targets | dict(timm=_timm, torchvision=_torchvision)
+    code: str
+    classifier: str | None
+    backbone: str = ''
+    pairs: Pairs = ()
+    convolutions: str = ''
 
 
-def _torchvision(network: Architecture) -> Target:
+def find_target(network: Architecture, to: str) -> Target:
+    """What a library calls the network's weights; UserError if it has none like it, or none of its kind is converted."""
+    known = OURS | OTHERS.get(network.family, {})
+    if to not in known:
+        raise UserError(f'a {network.family} is not converted to {to}, only to {", ".join(known)}')
+    return known[to](network)
+
+
+def _mobilenet_torchvision(network: Architecture) -> Target:
+    others = dict(network.arguments)
+    width = others.pop('widen_factor', 1.0)
+    values = dict(width_mult=width, num_classes=network.plain_classifier('torchvision', others))
+    return Target(f'torchvision.models.mobilenet_v2({arguments(values)})', 'classifier.1.', pairs=MOBILENET)
+
+
+def _resnet_torchvision(network: Architecture) -> Target:
     others = dict(network.arguments)
     depth = others.pop('depth')
     classes = network.plain_classifier('torchvision', others)
     return Target(f'torchvision.models.resnet{depth}(num_classes={classes})', 'fc.')
 
 
-def _timm(network: Architecture) -> Target:
+def _resnet_timm(network: Architecture) -> Target:
     others = dict(network.arguments)
     name, deep = f'resnet{others.pop("depth")}', others.pop('deep_stem', False)
     theirs = dict(stem_type='deep', stem_width=others.pop('stem_channels', 64) // 2) if deep else {}
@@ -99,3 +88,15 @@ def _timm_attention(network: Architecture) -> str | None:
     widths = {c: c // layer['ratio'] for c, layer in zip(channels, layers, strict=True)}
     usual = biases == {True} and all(width == max(8, c // 16) for c, width in widths.items())
     return "'se'" if usual else _TIMM_SE.format(widths, *biases)
+
+
+Targets = dict[str, Callable[[Architecture], Target]]
+# Library -> what it calls a network, of any kind, and of those of one.
+OURS: Targets = dict(
+    mmpretrain=lambda network: Target(network.code, 'head.fc.', 'backbone.'),
+    backbone=lambda network: Target(network.code, None),
+)
+OTHERS: dict[str, Targets] = dict(
+    MobileNetV2=dict(torchvision=_mobilenet_torchvision),
+    ResNet=dict(timm=_resnet_timm, torchvision=_resnet_torchvision),
+)

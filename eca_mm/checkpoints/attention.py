@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from eca_mm.checkpoints import kernel_sizes
+from eca_mm.checkpoints.keys import kernel_sizes
 from eca_mm.errors import UserError
-from eca_mm.models.backbones.common import Attention, per_stage
+
+Attention = dict[str, Any] | None  # config of a layer
 
 
 def stage_attention(stage: str, blocks: Sequence[Mapping[str, Tensor]]) -> Attention:
@@ -59,6 +60,15 @@ def has_se_var1(config: Mapping[str, Any], stages: int) -> list[bool]:
             used = per_stage('stages', plugin.get('stages') or True, stages)
             found = [before or bool(use) for before, use in zip(found, used, strict=True)]
     return found
+
+
+def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
+    """One entry per stage: a list or tuple, or UserError if it has another length; anything else repeated."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * num_stages
+    if len(value) != num_stages:
+        raise UserError(f'{name} needs one entry per stage, {num_stages}, got {len(value)}: {value!r}')
+    return list(value)
 
 
 def source_code(value: Any) -> str:

@@ -1,0 +1,107 @@
+"""The network that weights are of: as a config, as a line of code, and in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eca_mm.checkpoints.attention import Attention, arguments, source_code
+from eca_mm.checkpoints.known import KNOWN
+from eca_mm.errors import UserError
+from eca_mm.paths import CONFIGS
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A backbone, registered as ``Attention{family}`` and ``ECA{family}``, and the number of classes of its classifier.
+
+    Its arguments are without the attention, which is a config, or None, stage by stage.
+    """
+
+    family: str
+    arguments: dict[str, Any]
+    attention: tuple[Attention, ...]
+    classes: int | None
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...] | None:
+        """ECA's kernel size stage by stage; None for a network that has not ECA in every stage."""
+        layers = [layer for layer in self.attention if layer and layer['type'] == 'eca_mm.ECALayer']
+        return tuple(layer['kernel_size'] for layer in layers) if len(layers) == len(self.attention) else None
+
+    @property
+    def layers(self) -> list[str]:
+        """The types of its attention layers, each once: ``['ECALayer']``."""
+        return sorted({layer['type'].removeprefix('eca_mm.') for layer in self.attention if layer})
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Config of the backbone."""
+        if self.kernel_sizes:
+            return dict(type=f'eca_mm.ECA{self.family}', **self.arguments, kernel_size=self.kernel_sizes)
+        first, *others = self.attention
+        attention = first if all(layer == first for layer in others) else self.attention
+        slot = {} if attention is None else dict(attention=attention)
+        return dict(type=f'eca_mm.Attention{self.family}', **self.arguments, **slot)
+
+    @property
+    def code(self) -> str:
+        """The line of a config that builds the backbone: ``backbone=dict(type='eca_mm.AttentionResNet', depth=18)``."""
+        return f'backbone={source_code(self.config)}'
+
+    def __str__(self) -> str:
+        """
+        >>> eca = dict(type='eca_mm.ECALayer', kernel_size=5)
+        >>> str(Architecture('ResNet', dict(depth=50, deep_stem=True, avg_down=True), (eca,) * 4, 1000))
+        'ResNet-50-D with ECA, k = 5, 5, 5, 5'
+        """
+        name, others = self._name()
+        parts = [arguments(others)] if others else []
+        if self.kernel_sizes:
+            parts.append(f'ECA, k = {", ".join(map(str, self.kernel_sizes))}')
+        elif self.layers:
+            kinds = ' and '.join(layer.removesuffix('Layer') for layer in self.layers)
+            parts.append(f'{kinds}{" in some stages" * (None in self.attention)}')
+        return f'{name}{" with " * bool(parts)}{" and ".join(parts)}'
+
+    def _name(self) -> tuple[str, dict[str, Any]]:
+        """Its usual name, and the arguments that this does not say."""
+        others = dict(self.arguments)
+        name = f'{self.family}-{others.pop("depth")}' if 'depth' in others else self.family
+        if others.get('deep_stem') and others.get('avg_down'):
+            del others['deep_stem'], others['avg_down']
+            name += '-D'
+        return name, others
+
+    def configs(self) -> list[str]:
+        """The paper's detectors and classifiers in configs/, by their names, that have this backbone."""
+        (name, others), depth = self._name(), self.arguments.get('depth')
+        k = ''.join(map(str, self.kernel_sizes or ()))
+        kinds = {'': '', 'ECALayer': 'eca_', 'SELayer': 'se_'}
+        usual = (
+            self.attention[0] in (None, dict(type='eca_mm.SELayer', ratio=16))
+            and len(set(map(str, self.attention))) == 1
+        )
+        if k:  # the kernel sizes of the authors, and Eq. 9's
+            usual = f'eca_resnet{depth}_k{k}' in KNOWN if not name.endswith('-D') else k == '5557'
+        if others or depth is None or not usual:
+            return []
+        kind, d = kinds[''.join(self.layers)], 'd' * name.endswith('-D')
+        files = [
+            *sorted(CONFIGS.glob(f'*_rcnn_{kind}r{depth}{d}_fpn_1x.py')),
+            CONFIGS / f'imagenet/{kind}resnet{depth}{d}.py',
+        ]
+        return [f'configs/{file.relative_to(CONFIGS)}' for file in files if file.is_file()]
+
+    def plain_classifier(self, library: str, others: Mapping[str, Any]) -> int:
+        """The number of classes; UserError for attention, no classifier or other arguments, which a library has not."""
+        if self.layers:
+            raise UserError(f'{library} has no {self.family} with {", ".join(self.layers)}, only plain ones')
+        if self.classes is None:
+            raise UserError(f'there is no classifier among these weights, and {library} has no network without one')
+        self.refuse(library, others)
+        return self.classes
+
+    def refuse(self, library: str, others: Mapping[str, Any]) -> None:
+        """UserError if there are arguments that a library has no counterpart for."""
+        if others:
+            raise UserError(f'{library} has no {self.family} with {arguments(others)}')

@@ -1,0 +1,92 @@
+"""Whether weights fit a model, and in words what they are of where they do not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from eca_mm.checkpoints.architecture import Architecture
+from eca_mm.checkpoints.families import find_family
+from eca_mm.checkpoints.families.base import Tensors
+from eca_mm.checkpoints.keys import find_layout, is_mmdet1, to_ours
+from eca_mm.checkpoints.weights import check_fit
+from eca_mm.errors import UserError
+
+# Whose names a whole model's weights have here -> what the names of configs of such models begin with.
+_KINDS = dict(mmdet=('configs/faster', 'configs/mask'), mmpretrain='configs/imagenet/')
+
+
+def check_model(own: Tensors, weights: Tensors, source: str) -> None:
+    """Compares a whole model's own state with the weights of a file, by their plain keys.
+
+    Raises:
+        UserError: If they do not fit: with what the file is and what would take it, where that tells, else as
+            :func:`check_fit`.
+    """
+    try:
+        check_fit(own, weights, f'{source} does not fit the config')
+    except UserError as error:
+        raise UserError(another_network(own, weights, source) or str(error)) from error
+
+
+def check_start(own: Tensors, weights: Tensors, source: str) -> None:
+    """Whether a model can start from weights of which it takes what fits: heads may be others, the backbone may not.
+
+    The file may lack parts of the backbone, such as the attention, and have stages that the model has not.
+
+    Raises:
+        UserError: If no weight fits, or one of the backbone has another shape or no place; as :func:`check_model`.
+    """
+    fitting = not is_mmdet1(weights) and {
+        key for key, value in weights.items() if key in own and own[key].shape == value.shape
+    }
+    parts = {_part(key) for key in own if key.startswith('backbone.')}
+    compared = {key: value for key, value in weights.items() if _part(key) in parts} if fitting else weights
+    try:
+        check_fit({key: own[key] for key in compared if key in own}, compared, f'{source} does not fit the config')
+    except UserError as error:
+        raise UserError(another_network(own, weights, source) or str(error)) from error
+
+
+def _part(key: str) -> str:
+    return '.'.join(key.split('.')[:2])
+
+
+def another_network(own: Tensors, weights: Tensors, source: str, config: Mapping[str, Any] | None = None) -> str:
+    """A sentence on what weights are of, if that is not the model of which ``own`` is the state; '' if nothing tells.
+
+    Args:
+        own: The state of a backbone, a classifier, or a detector.
+        weights: By the keys of any library that is known here.
+        source: Names them.
+        config: The arguments of their backbone, as far as the file has them.
+    """
+    convert = f'tools/convert_checkpoint.py {source} NEW.pth'
+    if is_mmdet1(weights):
+        return f'{source} is a detector of MMDetection 1.x: {convert} makes it one of configs/legacy'
+    try:
+        here, ours = _network(own, {})
+        find_layout(weights)
+    except UserError:
+        return ''
+    try:
+        there, theirs = _network(weights, config or {})
+    except UserError as error:
+        return f'{source} is of no network here: {error}'
+    what = f'{source} has the weights of a {there}'
+    names = [name for name in there.configs() if ours not in _KINDS or name.startswith(_KINDS[ours])]
+    fits = f'set {there.code}{", as in " * bool(names)}{" or ".join(names)}'
+    same = here.config == there.config
+    if ours == 'mmdet' != theirs:
+        return f'{what}, and of no detector: a training of one starts from them with --cfg-options backbone_weights={source}'
+    if ours == 'mmpretrain' and theirs in ('mmdet', 'backbone'):
+        return f'{what}, and of no classifier'
+    if ours == 'mmpretrain' != theirs:
+        they = 'the authors name' if theirs == 'authors' else f'{theirs} names'
+        return f'{what}, as {they} them: {convert} gives them our names{"" if same else f"; for them {fits}"}'
+    return '' if same else f'{what}, and the model has a {here}: {fits}'
+
+
+def _network(weights: Tensors, config: Mapping[str, Any]) -> tuple[Architecture, str]:
+    """The network that weights are of, complete or not, and whose names they have; UserError if it is none of ours."""
+    layout = find_layout(weights)
+    ours = to_ours(weights, layout).tensors
+    return find_family(ours).tell(ours, config), layout.source
