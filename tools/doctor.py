@@ -1,17 +1,22 @@
 #!/usr/bin/env python
-"""Prints what is installed and what works, with one line of advice for what does not.
+"""Says what would break a training before a night is spent on it.
 
-    tools/doctor.py
+    tools/doctor.py                                     # what is installed, and whether it works
+    tools/doctor.py my_config.py --data-root data/mine  # every annotation and every image that the config reads
+    tools/doctor.py my_config.py --quick --draw 9       # 200 images of each dataset; a sheet of augmented pictures
 
-Exits with 1 if training cannot run. Nothing of eca_mm is imported before its requirements are checked.
+Exits with 1 if training cannot run, or would learn something wrong. The check of the installation imports nothing of eca_mm
+before its requirements are checked.
 """
 
+import argparse
 import contextlib
 import importlib.metadata
 import platform
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module as load
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,5 +200,39 @@ def main() -> None:
     sys.exit(failures > 0)
 
 
+def look_at_data(a: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    from eca_mm.engine import load_config
+    from eca_mm.engine.doctor import inspect
+    from eca_mm.engine.sheet import draw_sheet
+
+    cfg, failures = load_config(a.config, data_root=a.data_root), 0
+    progress = partial(track, description='images', console=Console(stderr=True), transient=True)
+    for found in inspect(cfg, quick=a.quick, track=progress):
+        print(f'{found.name}\n  {found.contents}\n{found.findings}'.rstrip(), flush=True)
+        failures += len(found.findings.failures())
+    if a.draw:
+        print(f'\nsheet: {draw_sheet(cfg, a.draw, Path(cfg.work_dir) / "data.jpg")}')
+    kinds = f'{failures} kind{"s" * (failures > 1)} of fault'
+    print(f'\n{kinds}: training would stop, or learn something wrong' if failures else '\nTraining can read this data.')
+    sys.exit(failures > 0)
+
+
 if __name__ == '__main__':
-    main()
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('config', nargs='?', help='a config, whose data is to be looked at')
+    p.add_argument('--data-root', help="root of the dataset, as tools/train.py's")
+    p.add_argument('--quick', action='store_true', help='look at 200 images of each dataset')
+    p.add_argument('--draw', type=int, metavar='N', help='draw N training images, augmented, into the work directory')
+    p.add_argument('--traceback', action='store_true', help='show where an error came up')
+    a = p.parse_args()
+    if a.config:
+        from eca_mm.cli import run_tool
+
+        run_tool(partial(look_at_data, a))
+    elif a.data_root or a.quick or a.draw is not None:
+        p.error('--data-root, --quick and --draw need a CONFIG')
+    else:
+        main()

@@ -17,7 +17,15 @@ def main(a: argparse.Namespace) -> None:
     from eca_mm.engine import load_config, train
 
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
-    summary = train(cfg, launcher=a.launcher, resume=a.resume, amp=a.amp, compile=a.compile, seed=a.seed)
+    summary = train(
+        cfg,
+        launcher=a.launcher,
+        resume=a.resume,
+        amp=a.amp,
+        compile=a.compile,
+        seed=a.seed,
+        skip_unreadable=a.skip_unreadable,
+    )
     summary.options = repeated(a)
     if is_main_process():
         print(summary)
@@ -29,4 +37,7 @@ if __name__ == '__main__':
     p.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
     p.add_argument('--compile', action='store_true', help='torch.compile the training step (takes minutes)')
     p.add_argument('--seed', type=int, help="of weights, sampling and augmentation (default: the config's, or 0)")
+    p.add_argument(
+        '--skip-unreadable', type=int, default=0, metavar='N', help='go on past at most N images that cannot be read'
+    )
     parse_and_run(p, main)

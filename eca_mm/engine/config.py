@@ -13,6 +13,8 @@ import mmengine.config.utils
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
+from eca_mm.engine.classes import apply_classes, evaluators
+from eca_mm.engine.files import leaves
 from eca_mm.engine.runner import RUNNER_KEYS
 from eca_mm.errors import MissingFileError, UserError
 
@@ -22,7 +24,7 @@ DATA_ROOTS = ('COCO_ROOT', 'IMAGENET_ROOT', 'SHAPES_ROOT')
 # What --cfg-options may set though the config does not: what mmengine's Runner takes or looks up, and what this engine reads.
 KNOWN_KEYS = RUNNER_KEYS | {
     'activation_checkpointing', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn',
-    'backbone_weights', 'images_per_step', 'pictures',
+    'backbone_weights', 'classes', 'images_per_step', 'pictures',
 }  # fmt: skip
 
 # Variables of config files that the dataloaders copied while the file was read, and where their values are now.
@@ -48,7 +50,8 @@ def load_config(
 
     Args:
         path: A config file.
-        data_root: Root of the dataset, as if the config's environment variable (COCO_ROOT, ...) named it.
+        data_root: Root of the dataset, as if the config's environment variable (COCO_ROOT, ...) named it, or in the place of
+            the one that its datasets have.
         work_dir: Output folder; by default the config's own, or ``work_dirs/<name of the config>``.
         cfg_options: Values by dotted key, e.g. ``{'optim_wrapper.optimizer.lr': 0.02}``. ``backbone_weights`` goes to
             the backbone's ``init_cfg``; None trains it from scratch.
@@ -56,8 +59,9 @@ def load_config(
     Raises:
         MissingFileError: If there is no such config.
         UserError: If the file is not a config or has no model, if an option's first name is neither in it nor in
-            mmengine's Runner, or would change nothing any more or does not fit its place, if the file ignores
-            ``data_root``, or if one of its ``custom_imports`` is not found.
+            mmengine's Runner, or would change nothing any more or does not fit its place, if the file's datasets have
+            several roots, or none, for ``data_root`` to replace, if its ``classes`` are no list of names or not those of its
+            datasets, or if one of its ``custom_imports`` is not found.
     """
     path = Path(path)
     if not path.is_file():
@@ -76,11 +80,8 @@ def load_config(
         raise UserError(
             f'custom_imports of {path}: {error} ({reason}); PYTHONPATH names further folders to look in'
         ) from error
-    if data_root and not cfg.env_variables.keys() & set(DATA_ROOTS):
-        raise UserError(
-            f'--data-root: {path} reads none of {", ".join(DATA_ROOTS)}; set the data_root of each dataset and the ann_file '
-            'of each evaluator by --cfg-options'
-        )
+    if data_root:
+        _move_data(cfg, os.path.expanduser(data_root))
 
     options = cfg_options or {}
     for key, value in options.items():
@@ -92,6 +93,7 @@ def load_config(
     if cfg.get('model') is None:
         raise UserError(f'{path} has no model: give it model=dict(type=...)')
     _check_values(cfg)
+    apply_classes(cfg)
     if 'backbone_weights' in options:  # the value has long been copied to where it is used
         weights = cfg.backbone_weights
         if not isinstance(cfg.model.get('backbone'), dict):
@@ -99,6 +101,27 @@ def load_config(
         cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=weights) if weights else None
     cfg.work_dir = os.path.expanduser(work_dir or cfg.get('work_dir') or f'work_dirs/{path.stem}')
     return cfg
+
+
+def _move_data(cfg: Config, root: str) -> None:
+    """Puts ``root`` in the place of the data root that datasets and evaluators have, where they did not read it before."""
+    datasets = [
+        d for kind in ('train', 'val', 'test') for d in leaves(cfg.get(f'{kind}_dataloader')) if d.get('data_root')
+    ]
+    olds = {os.path.normpath(d['data_root']) for d in datasets} - {os.path.normpath(root)}
+    if not datasets or len(olds) > 1:
+        found = f'several roots ({", ".join(sorted(olds))})' if datasets else 'no data_root'
+        raise UserError(
+            f'--data-root: the datasets of {cfg.filename} have {found}; set the data_root of each dataset and the ann_file of '
+            'each evaluator by --cfg-options'
+        )
+    for old in olds:
+        for dataset in datasets:
+            dataset.data_root = root
+        for evaluator in (e for kind in ('val', 'test') for e in evaluators(cfg, kind) if e.get('ann_file')):
+            file = os.path.normpath(evaluator.ann_file)
+            if file.startswith(old + os.sep):
+                evaluator.ann_file = os.path.join(root, os.path.relpath(file, old))
 
 
 def _check_option(key: str, value: Any, cfg: Config) -> None:

@@ -14,15 +14,15 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
 from mmengine.utils import ManagerMixin
 
-from eca_mm.checkpoints import check_fit, use_safe_loading, weights_of
+from eca_mm.checkpoints import check_model, use_safe_loading, weights_of
+from eca_mm.checks import guard_images
 from eca_mm.engine.batch import Batch
 from eca_mm.engine.building import ConfigError, building
+from eca_mm.engine.classes import check_classes, check_evaluated_file
+from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import annotation_files, check_first_image
 from eca_mm.errors import UserError
 
-# What mmdet reads of COCO's annotations.
-COCO_KEYS = {'annotations', 'categories', 'images', 'id', 'image_id', 'category_id', 'file_name', 'height', 'width'}
-COCO_KEYS |= {'area', 'bbox', 'iscrowd', 'segmentation'}
 # What mmengine's Runner takes out of a config.
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
@@ -68,6 +68,7 @@ class StrictRunner(Runner):
         cfg: The config; with ``resume`` set, ``load_from`` is the checkpoint to resume.
         strict: Whether the weights of ``load_from`` must fit; those of a resumed run always must.
         batch: The split of the batch, which the message hub keeps, hence the checkpoints do.
+        skip_unreadable: How many images of the training set may be unreadable.
 
     Attributes:
         last_checkpoint: What this run has written last, or was resumed from; None before the first.
@@ -87,7 +88,10 @@ class StrictRunner(Runner):
     build_optim_wrapper = _saying('an optimiser', Runner.build_optim_wrapper)
     build_param_scheduler = _saying('a schedule (param_scheduler)', Runner.build_param_scheduler)
 
-    def __init__(self, cfg: Config, *, strict: bool = False, batch: Batch | None = None) -> None:
+    def __init__(
+        self, cfg: Config, *, strict: bool = False, batch: Batch | None = None, skip_unreadable: int = 0
+    ) -> None:
+        self.skip_unreadable = skip_unreadable
         self.resuming = bool(cfg.get('resume'))
         self.strict = strict or self.resuming
         self.last_checkpoint = Path(cfg.load_from) if self.resuming else None
@@ -111,20 +115,23 @@ class StrictRunner(Runner):
             UserError: If the config is wrong, the annotations cannot be read, or there is no image.
         """
         loader = self.cfg.get(f'{kind}_dataloader')
+        check_evaluated_file(self.cfg, kind)
         data = ', '.join(map(str, annotation_files(loader))) or 'its data'
         try:
-            with building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]):
+            with (
+                checked_annotations(self.cfg, kind),
+                building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]),
+            ):
                 loop = getattr(self, f'{kind}_loop')  # this property builds
-        except KeyError as error:  # of mmdet, which reads what is not there
-            if 'CocoDataset' not in str(loader) or error.args[0] not in COCO_KEYS:
-                raise
-            raise UserError(f'{data}: an image or an annotation has no {error}') from error
         except ConfigError as error:
             if 'need at least one array to concatenate' not in str(error):  # mmengine joins the annotations of no image
                 raise
             raise UserError(f'{data}: no image for the {kind} loop, or none with an object of its classes') from error
         if loop is not None:
-            check_first_image(loader, loop.dataloader.dataset)
+            dataset = loop.dataloader.dataset
+            check_first_image(loader, dataset)
+            check_classes(self.cfg, self.model, dataset, kind)
+            guard_images(dataset, self.skip_unreadable if kind == 'train' else 0)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         super().save_checkpoint(out_dir, filename, *args, **kwargs)
@@ -139,9 +146,7 @@ class StrictRunner(Runner):
     def _check(self, checkpoint: dict[str, Any]) -> None:
         self.loaded_meta, file = checkpoint.get('meta') or {}, self._load_from
         if self.strict:
-            check_fit(
-                bare_model(self.model).state_dict(), weights_of(checkpoint, file), f'{file} does not fit the config'
-            )
+            check_model(bare_model(self.model).state_dict(), weights_of(checkpoint, file), file)
         missing = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
         if self.resuming and missing:
             raise UserError(

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 
-from eca_mm.checkpoints import latest_checkpoint, read_checkpoint, weights_of
+from eca_mm.checkpoints import check_start, latest_checkpoint, read_checkpoint, weights_of
 from eca_mm.checkpoints.download import local_file
+from eca_mm.checks import passed_over
 from eca_mm.engine.batch import apply_batch
 from eca_mm.engine.distributed import init_distributed
 from eca_mm.engine.files import check_data, check_weights, require
@@ -32,6 +34,7 @@ class Summary:
     metrics: dict[str, float] = field(default_factory=dict)  # by name, of the last validation
     pictures: Path | None = None  # folder of pictures with detections
     finished_before: bool = False  # nothing was left to train
+    unreadable: list[str] = field(default_factory=list)  # images that were passed over
     options: list[str] = field(default_factory=list)  # arguments with which tools/test.py sees the same data and model
 
     def __str__(self) -> str:
@@ -41,6 +44,9 @@ class Summary:
             lines = [f'{self.config} was finished already: nothing was trained, and nothing validated']
         elif not self.metrics:
             lines += ['  no metrics: nothing was validated, or nothing at all was detected']
+        if self.unreadable:
+            some = f'{", ".join(self.unreadable[:4])}{", ..." * (len(self.unreadable) > 4)}'
+            lines += [f'  unreadable   {len(self.unreadable)} images were passed over: {some}']
         if self.checkpoint:
             lines += [f'  checkpoint   {self.checkpoint}']
         if self.pictures:
@@ -62,6 +68,7 @@ def train(
     amp: bool = False,
     compile: bool = False,
     seed: int | None = None,
+    skip_unreadable: int = 0,
 ) -> Summary:
     """Trains what the config describes and validates as often as it says.
 
@@ -73,13 +80,17 @@ def train(
         amp: Mixed precision, on a GPU.
         compile: Compile the training step with ``torch.compile``, as the config's ``compile`` says if it does.
         seed: Of weights, sampling and augmentation; None for the config's, or 0.
+        skip_unreadable: How many images of the training set may be unreadable, in each process: random others take their
+            places, and the summary names them. An unreadable image of the validation set always ends the run.
 
     Raises:
         MissingFileError: If data, weights or the checkpoint are missing.
-        UserError: If the config is wrong, or the checkpoint cannot be read or does not fit; if the work directory cannot
-            be made, or resuming from it would start anew over the checkpoints in it.
+        UserError: If the config, the annotations or an image are wrong, or the checkpoint cannot be read or does not fit; if
+            the work directory cannot be made, or resuming from it would start anew over the checkpoints in it.
         Interrupted: After Ctrl-C.
     """
+    if skip_unreadable < 0:
+        raise UserError(f'--skip-unreadable must be a number of images, got {skip_unreadable}')
     processes = init_distributed(cfg, launcher)
     require(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     _set_options(cfg, resume, amp, compile, seed)
@@ -93,7 +104,7 @@ def train(
     batch = apply_batch(cfg, processes)
     make_folder(cfg.work_dir, '--work-dir')
 
-    runner = StrictRunner(cfg, batch=batch)
+    runner = StrictRunner(cfg, batch=batch, skip_unreadable=skip_unreadable)
     if cfg.get('load_from') and not cfg.resume:
         _prefer_load_from(cfg, runner)
     runner.build_loop('train')
@@ -117,7 +128,10 @@ def train(
         if trained and name.startswith('val/') and not name.endswith('time')
     }
     seconds, work_dir = time.perf_counter() - start, Path(cfg.work_dir)
-    return Summary(cfg.filename, work_dir, seconds, runner.last_checkpoint, metrics, pictures.folder, not trained)
+    skipped = {path for part in all_gather_object(passed_over(runner.train_dataloader.dataset)) for path in part}
+    return Summary(
+        cfg.filename, work_dir, seconds, runner.last_checkpoint, metrics, pictures.folder, not trained, sorted(skipped)
+    )
 
 
 def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed: int | None) -> None:
@@ -145,6 +159,7 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
 def _prefer_load_from(cfg: Config, runner: StrictRunner) -> None:
     """Skips the backbone's pretrained weights if ``load_from`` has all of the backbone; else they must be there."""
     model, given = bare_model(runner.model), weights_of(read_checkpoint(cfg.load_from), cfg.load_from)
+    check_start(model.state_dict(), given, cfg.load_from)
     own = {key for key in model.state_dict() if key.startswith('backbone.') and not key.endswith('num_batches_tracked')}
     if own <= given.keys():
         model.backbone.init_cfg = None

@@ -26,10 +26,27 @@ def test_data_root_reaches_every_path(monkeypatch):
         assert evaluator.ann_file == '/here/annotations/instances_val2017.json'
 
 
-def test_data_root_needs_a_reader(tmp_path):
-    (tmp_path / 'a.py').write_text("_base_ = 'mmdet::_base_/datasets/coco_detection.py'")
-    with pytest.raises(UserError, match='--data-root.*reads none of COCO_ROOT'):
-        load_config(tmp_path / 'a.py', data_root='data')  # a part of a path in it
+def test_data_root_replaces_the_one_of_a_config(tmp_path):
+    """Which reads no variable, or has another over our base's."""
+    (tmp_path / 'a.py').write_text(f"""
+_base_ = {str(CONFIG)!r}
+train_dataloader = dict(dataset=dict(data_root='mine/'))
+val_dataloader = dict(dataset=dict(data_root='./mine'))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file='mine/annotations/val.json')
+test_evaluator = dict(ann_file='other/val.json')
+""")
+    cfg = load_config(tmp_path / 'a.py', data_root='/here')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == '/here'
+    assert cfg.val_evaluator.ann_file == '/here/annotations/val.json'
+    assert cfg.test_evaluator.ann_file == 'other/val.json'
+    (tmp_path / 'b.py').write_text("_base_ = './a.py'\ntrain_dataloader = dict(dataset=dict(data_root='third'))")
+    with pytest.raises(UserError, match=r'--data-root.*b\.py have several roots \(mine, third\)'):
+        load_config(tmp_path / 'b.py', data_root='/here')
+    (tmp_path / 'c.py').write_text("model = dict(type='mmdet.FasterRCNN')")
+    with pytest.raises(UserError, match=r'--data-root.*c\.py have no data_root'):
+        load_config(tmp_path / 'c.py', data_root='/here')
 
 
 def test_data_root_may_have_any_name():
