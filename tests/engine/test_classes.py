@@ -70,15 +70,12 @@ def of(*names):
 
 MISTAKES = [
     ({'model.roi_head.bbox_head.num_classes': 5}, 'roi_head.bbox_head has num_classes=5, and the train dataset has 4'),
-    ({'model.roi_head.bbox_head.num_classes': 3}, 'num_classes=3'),
     (of('circle', 'square', 'triangle', 'start'), "no category for: 1 ('start'; the file has 'circle', 'square'"),
     (of('square', 'circle', 'triangle', 'star'), r"another order than in the file: 1 (classes = ('circle', 'square'"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'), [m for m in MISTAKES if m[1]], ids=[str(i) for i in range(len(MISTAKES) - 1)]
-)
+@pytest.mark.parametrize(('options', 'message'), MISTAKES)
 def test_a_training_that_would_go_wrong_does_not_start(options, message, shapes_root, tmp_path, monkeypatch):
     monkeypatch.setenv('SHAPES_ROOT', str(shapes_root))
     with pytest.raises(UserError) as error:
