@@ -1,11 +1,12 @@
 """ECA-Net (https://arxiv.org/abs/1910.03151) for MMDetection and MMPretrain.
 
 Importing this package registers its layers and backbones in mmengine's root registries, so that any OpenMMLab config
-finds them by name. They are attributes of the package too: ``eca_mm.ECAResNet(50)``. What needs mmpretrain (backbones)
-or mmdet (datasets) and the tools' engine are imported when they are asked for.
+finds them by name. They are attributes of the package too, ``eca_mm.ECAResNet(50)``, and so are ``load_model`` and
+``predict``. What needs mmpretrain (backbones) or mmdet (datasets) and the tools' engine are imported when they are asked for.
 """
 
 # ruff: noqa: E402
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from eca_mm import mmcv_ops
@@ -22,13 +23,16 @@ from eca_mm.version import __version__
 MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
 
 if TYPE_CHECKING:
+    from eca_mm.engine import load_model, predict
     from eca_mm.models import *  # noqa: F403
 
-__all__ = ['__version__', 'checkpoints', 'models', 'output']
+__all__ = ['__version__', 'checkpoints', 'load_model', 'models', 'output', 'predict']
 __all__ += models.__all__
 
 
 def __getattr__(name: str) -> Any:
     if name in models.BACKBONES:
         return getattr(models, name)
+    if name in ('load_model', 'predict'):
+        return getattr(importlib.import_module('eca_mm.engine'), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

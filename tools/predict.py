@@ -2,6 +2,7 @@
 """Predicts on an image or a folder of images: annotated copies and JSON.
 
 tools/predict.py configs/mask_rcnn_eca_r50_fpn_1x.py epoch_12.pth street.jpg --out-dir predictions
+tools/predict.py configs/imagenet/eca_resnet50.py epoch_100.pth dog.jpg --cam backbone.layer4
 """
 
 import argparse
@@ -10,11 +11,12 @@ from arguments import parse_and_run, parser
 
 
 def main(a: argparse.Namespace) -> None:
-    from eca_mm.engine import find_images, load_config, predict
+    from eca_mm.engine import find_images, load_config, load_model, predict
 
-    cfg = load_config(a.config, cfg_options=a.cfg_options)
-    images = predict(cfg, a.checkpoint, find_images(a.images), a.out_dir, threshold=a.threshold, device=a.device)
-    print(f'{len(images)} images: pictures and JSON in {a.out_dir}')
+    cfg, files = load_config(a.config, cfg_options=a.cfg_options), find_images(a.images)
+    model = load_model(cfg, a.checkpoint, device=a.device)
+    found = predict(model, files, a.out_dir, threshold=a.threshold, cam=a.cam)
+    print(f'{len(found)} images: pictures and JSON in {a.out_dir}')
 
 
 if __name__ == '__main__':
@@ -23,5 +25,6 @@ if __name__ == '__main__':
     p.add_argument('images', help='an image, or a folder of images')
     p.add_argument('--out-dir', default='predictions', help='output folder (%(default)s)')
     p.add_argument('--threshold', type=float, default=0.3, help='least score of a drawn box (%(default)s)')
+    p.add_argument('--cam', metavar='LAYER', help='draw the class activation map of a layer, such as backbone.layer4')
     p.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
     parse_and_run(p, main)

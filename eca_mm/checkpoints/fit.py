@@ -11,7 +11,7 @@ from eca_mm.checkpoints.weights import check_fit
 from eca_mm.errors import UserError
 
 # Whose names a whole model's weights have here -> what the names of configs of such models begin with.
-_KINDS = dict(mmdet=('configs/faster', 'configs/mask'), mmpretrain='configs/imagenet/')
+_KINDS = dict(mmdet=('configs/faster', 'configs/mask'), mmpretrain=('configs/imagenet/',))
 
 
 def check_model(own: Tensors, weights: Tensors, source: str) -> None:

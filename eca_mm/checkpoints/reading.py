@@ -17,6 +17,7 @@ from mmengine.runner import CheckpointLoader
 
 from eca_mm.checkpoints.download import is_own_download, local_file
 from eca_mm.checkpoints.weights import weights_of
+from eca_mm.checkpoints.whole import damage
 from eca_mm.errors import UserError
 
 _multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 renamed it
@@ -104,6 +105,8 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
     # Whatever its name, a file of safetensors begins with the length of its header, a JSON object.
     if file.suffix == '.safetensors' or (head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < size):
         return _load_safetensors(file)
+    if fault := damage(file):
+        raise UserError(f'{file} is damaged: {fault}. Copy or download it again, or take an older one')
     with torch.serialization.safe_globals(_ALLOWED):
         try:
             checkpoint = torch.load(file, map_location=map_location, weights_only=True)
@@ -170,11 +173,20 @@ def use_safe_loading() -> None:
     CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), read_for_mmengine, force=True)
 
 
-def latest_checkpoint(work_dir: str | Path, units: tuple[str, ...] = ('epoch',)) -> Path | None:
-    """The newest complete ``epoch_*.pth`` in a work directory, or None; units ``('epoch', 'iter')``: ``iter_*.pth`` too.
+def read_meta(file: Path) -> dict[str, Any]:
+    """What a checkpoint of a training says of itself, such as its ``iter``, without reading its tensors; {} if it cannot."""
+    try:
+        with torch.serialization.safe_globals(_ALLOWED):
+            meta = torch.load(file, map_location='cpu', mmap=True, weights_only=True)['meta']
+    except (pickle.UnpicklingError, TypeError, *_BROKEN):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The complete ``epoch_*.pth`` of the highest number in a work directory, or None.
 
     Complete means that the archive has its directory, which `torch.save` writes last.
     """
-    files = [f for f in Path(work_dir).glob('*.pth') if re.fullmatch(rf'({"|".join(units)})_\d+', f.stem)]
-    complete = [f for f in files if zipfile.is_zipfile(f)]
-    return max(complete, key=lambda f: f.stat().st_mtime_ns, default=None)
+    files = [f for f in Path(work_dir).glob('*.pth') if re.fullmatch(r'epoch_\d+', f.stem) and zipfile.is_zipfile(f)]
+    return max(files, key=lambda f: int(f.stem.split('_')[1]), default=None)

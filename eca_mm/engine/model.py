@@ -1,15 +1,65 @@
 """The network of a config with the weights of a checkpoint, all of them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.device import get_device
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
-from eca_mm.checkpoints import check_model, check_values, weights_of
+from eca_mm.checkpoints import check_model, check_values, read_checkpoint, weights_of
 from eca_mm.engine.building import building
+from eca_mm.engine.config import load_config
+from eca_mm.engine.files import leaves
+from eca_mm.errors import UserError
+
+
+def load_model(config: str | Path | Config, checkpoint: str | Path | None, *, device: str | None = None) -> nn.Module:
+    """The model of a config with the weights of a checkpoint, ready for :func:`eca_mm.predict`.
+
+    It is mmdet's or mmpretrain's own, in evaluation mode; its ``cfg`` and ``dataset_meta`` (``classes`` and, for detectors,
+    ``palette``) are where their functions look for them. Any number of models can be used in turn.
+
+    Args:
+        config: A config file, or what :func:`eca_mm.engine.load_config` made of one.
+        checkpoint: File or URL of the weights; None for random ones, the same each time.
+        device: As in torch; the first GPU or else the CPU by default.
+
+    Raises:
+        MissingFileError: If the config or the checkpoint is missing.
+        UserError: If the config is wrong, the checkpoint cannot be read or does not fit it, or there is no such device.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
+    cfg = config if isinstance(config, Config) else load_config(config)
+    content = None if checkpoint is None else read_checkpoint(checkpoint)
+    model: Any = model_of(cfg, content, str(checkpoint))
+    model.cfg = model._config = cfg
+    model.dataset_meta = _dataset_meta(cfg, (content or {}).get('meta'))
+    return model.to(device or get_device()).eval()
+
+
+def _dataset_meta(cfg: Config, meta: Any) -> dict[str, Any]:
+    """The classes of a training, as its checkpoint has them, or else the config's dataset."""
+    dataset = next(leaves(cfg.get('test_dataloader')))
+    with DATASETS.switch_scope_and_registry(cfg.get('default_scope', 'mmdet')) as registry:
+        kind = registry.get(dataset['type']) if isinstance(dataset.get('type'), str) else dataset.get('type')
+    own = dataset.get('metainfo')
+    found = {**getattr(kind, 'METAINFO', {}), **(own if isinstance(own, dict) else {})}
+    trained = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    if isinstance(meta, dict) and 'CLASSES' in meta:  # mmengine 0.x
+        trained = dict(classes=meta['CLASSES'])
+    if isinstance(trained, dict):
+        trained = {key.lower(): value for key, value in trained.items()}
+        if trained.get('classes') != found.get('classes'):
+            found = {}
+        found |= trained
+    return {'palette': 'random', **found}
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -23,7 +73,7 @@ def build_model(cfg: Config) -> nn.Module:
         return MODELS.build(model)
 
 
-def load_model(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> nn.Module:
+def model_of(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> nn.Module:
     """The config's model with the weights of a checkpoint, all of them, or with the same random ones each time.
 
     torch's random state stays as it was.

@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from eca_mm.engine.model import load_model
 from eca_mm.engine.predict import predict
 from eca_mm.errors import UserError
 
@@ -36,4 +37,4 @@ class PicturesHook(Hook):
             dataset = runner.val_loop.dataloader.dataset
             files = [dataset.get_data_info(i)['img_path'] for i in range(min(self.images, len(dataset)))]
             self.folder = Path(runner.work_dir) / 'pictures'
-            predict(runner.cfg, runner.last_checkpoint, files, self.folder)
+            predict(load_model(runner.cfg, runner.last_checkpoint), files, self.folder)

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
-from mmengine.config import Config
-from mmengine.device import get_device
+from mmengine.registry import DefaultScope
 from torch import nn
 
-from eca_mm.checkpoints.reading import read_for_mmengine
 from eca_mm.engine.building import building
+from eca_mm.engine.cam import draw_cam
 from eca_mm.engine.files import require
-from eca_mm.engine.model import load_model
 from eca_mm.engine.runner import restored_globals
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.output import make_folder, write_atomically
@@ -38,85 +35,87 @@ def find_images(path: str | Path) -> list[Path]:
 
 @restored_globals()
 def predict(
-    cfg: Config,
-    checkpoint: str | Path,
-    images: Sequence[str | Path],
-    out_dir: str | Path,
+    model: nn.Module,
+    images: str | Path | Sequence[str | Path],
+    out_dir: str | Path | None = None,
     *,
     threshold: float = 0.3,
-    device: str | None = None,
-) -> list[Path]:
+    cam: str | None = None,
+) -> dict[str, dict[str, Any]]:
     """Runs a detector or a classifier on images, with mmdet's or mmpretrain's inferencer.
 
     Args:
-        cfg: From :func:`load_config`.
-        checkpoint: File or URL of the weights.
-        images: Image files. Ones that cannot be decoded are passed over with a warning.
-        out_dir: Gets ``vis/NAME`` and, for detectors, ``preds/NAME.json`` (labels, scores, boxes as x1 y1 x2 y2 in
-            pixels, masks as run lengths); for classifiers ``preds.json`` (label, score and class by image).
-        threshold: Least score of a box that is drawn. The JSON holds all.
-        device: As in torch; the first GPU or else the CPU by default.
+        model: From :func:`eca_mm.load_model`.
+        images: An image, a folder of images, or image files. Ones that cannot be decoded are passed over with a warning.
+        out_dir: Gets ``vis/NAME``, the images with what was found, and as JSON what is returned: for detectors
+            ``preds/NAME.json``, for classifiers ``preds.json``. None writes nothing.
+        threshold: Least score of a box that is drawn. What is returned has all.
+        cam: A layer by its name in the model, such as ``backbone.layer4``, whose class activation map is drawn into
+            ``cam/NAME.png`` below ``out_dir``: see :func:`eca_mm.engine.cam.draw_cam`.
 
     Returns:
-        The images that were read.
+        What was found, by the path of each image that was read. Of detectors lists: ``labels``, ``scores``, ``bboxes`` as x1
+        y1 x2 y2 in pixels, and ``masks`` as run lengths; of classifiers ``pred_label``, ``pred_score`` and ``pred_class``.
 
     Raises:
-        MissingFileError: If the checkpoint is missing.
-        UserError: If the checkpoint cannot be read or does not fit, no image can be read, two have the same name
-            but for the suffix, there is no such device, or the output folder cannot be made.
+        MissingFileError: If there is no image.
+        UserError: If no image can be read, two have the same name but for the suffix, the output folder cannot be made, or
+            there is no such layer.
     """
+    cfg: Any = model.cfg
     require(cfg, 'prediction', 'test_dataloader')
-    readable = [Path(f) for f in images if cv2.imread(str(f)) is not None]
-    for file in sorted({Path(f) for f in images} - set(readable)):
-        warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=3)
-    if not readable:
-        raise UserError(f'none of the images can be read: {", ".join(str(f) for f in images)}')
-    stems = [f.stem for f in readable]
-    if twice := [f.name for f in readable if stems.count(f.stem) > 1]:
+    files = _readable(find_images(images) if isinstance(images, str | Path) else images)
+    stems = [Path(f).stem for f in files]
+    if out_dir and (twice := [f for f in files if stems.count(Path(f).stem) > 1]):
         raise UserError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
-    _check_device(device)
-    out_dir = make_folder(out_dir, '--out-dir')
-    content = read_for_mmengine(checkpoint)
-    model = load_model(cfg, content, str(checkpoint))
-    classifies, files = cfg.get('default_scope') == 'mmpretrain', [str(f) for f in readable]
-    with building('a pipeline for images', cfg.to_dict()):
-        inferencer = (_classifier if classifies else _detector)(cfg.copy(), model, content, device or get_device())
-    if classifies:
-        results = inferencer(files, show_dir=str(out_dir / 'vis'))
-        for result in results:
-            result.pop('pred_scores')  # of all classes
-        write_atomically(out_dir / 'preds.json', json.dumps(dict(zip(files, results, strict=True)), indent=2) + '\n')
-    else:
-        inferencer(files, out_dir=str(out_dir), pred_score_thr=threshold, no_save_pred=False)
+    if cam and not out_dir:
+        raise UserError(f'the map of {cam} is drawn into a folder: name one as out_dir')
+    out = make_folder(out_dir, '--out-dir') if out_dir else None
+    scope = cfg.get('default_scope', 'mmdet')
+    with DefaultScope.overwrite_default_scope(scope):  # pipelines are built in it, whatever ran before
+        with building('a pipeline for images', cfg.to_dict()):
+            inferencer = (_classifier if scope == 'mmpretrain' else _detector)(cfg.copy(), model)
+        if cam and out:
+            for file in files:
+                batch = next(iter(inferencer.preprocess([file])))
+                picture = draw_cam(model, cam, batch if scope == 'mmpretrain' else batch[1], threshold)
+                write_atomically(out / f'cam/{Path(file).stem}.png', cv2.imencode('.png', picture)[1].tobytes())
+        if scope == 'mmpretrain':
+            found = inferencer(files, show_dir=out and str(out / 'vis'))
+            for result in found:
+                result.pop('pred_scores')  # of all classes
+        else:
+            folder = dict(out_dir=str(out)) if out else {}
+            found = inferencer(files, pred_score_thr=threshold, no_save_pred=False, **folder)['predictions']
+    results = dict(zip(files, found, strict=True))
+    if scope == 'mmpretrain' and out:
+        write_atomically(out / 'preds.json', json.dumps(results, indent=2) + '\n')
+    return results
+
+
+def _readable(images: Sequence[str | Path]) -> list[str]:
+    files = [str(f) for f in images]
+    readable = [f for f in files if cv2.imread(f) is not None]
+    for file in sorted(set(files) - set(readable)):
+        warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=4)
+    if not readable:
+        raise UserError(f'none of the images can be read: {", ".join(files)}')
     return readable
 
 
-def _check_device(device: str | None) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
-
-
-def _detector(cfg: Config, model: nn.Module, content: dict[str, Any], device: str) -> Any:
+def _detector(cfg: Any, model: Any) -> Any:
     from mmdet.apis import DetInferencer
 
     class Inferencer(DetInferencer):
-        """With a model that has its weights; mmdet adds the classes and their colours."""
+        """With a model that has its weights, classes and colours."""
 
-        def _init_model(self, cfg: Config, weights: None, device: str) -> nn.Module:
-            self._load_weights_to_model(model, content, cfg)
-            model.cfg = cfg
-            return model.to(device).eval()
+        def _init_model(self, *_: Any) -> nn.Module:
+            return model
 
-    return Inferencer(cfg, device=device, scope=cfg.get('default_scope', 'mmdet'))
+    return Inferencer(cfg, scope=cfg.get('default_scope', 'mmdet'))
 
 
-def _classifier(cfg: Config, model: Any, content: dict[str, Any], device: str) -> Any:
+def _classifier(cfg: Any, model: Any) -> Any:
     from mmpretrain import ImageClassificationInferencer
-    from mmpretrain.registry import DATASETS
 
-    model._config = cfg
-    dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
-    meta = content.get('meta', {}).get('dataset_meta') or getattr(dataset, 'METAINFO', {})
-    return ImageClassificationInferencer(model, device=device, classes=meta.get('classes'))
+    return ImageClassificationInferencer(model, classes=model.dataset_meta.get('classes'))

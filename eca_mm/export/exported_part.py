@@ -24,7 +24,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from eca_mm.checkpoints import kernel_sizes, read_checkpoint
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from eca_mm.errors import UserError
 from eca_mm.paths import config_name
 from eca_mm.version import __version__
@@ -91,7 +91,7 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
 
     Raises:
         UserError: If the config's network has no such part or it cannot leave the framework, and as
-            :func:`~eca_mm.checkpoints.read_checkpoint` and :func:`~eca_mm.engine.model.load_model`.
+            :func:`~eca_mm.checkpoints.read_checkpoint` and :func:`~eca_mm.engine.model.model_of`.
     """
     if part not in PARTS:
         raise UserError(f'unknown part {part!r}: choose from {", ".join(PARTS)}')
@@ -105,7 +105,7 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
             'neck and the raw outputs of the RPN, or of a one-stage head; there are --part features and backbone too'
         )
     random = checkpoint == 'none'
-    model = load_model(cfg, None if random else read_checkpoint(checkpoint), checkpoint)
+    model = model_of(cfg, None if random else read_checkpoint(checkpoint), checkpoint)
     network = ExportedPart(model, part)
     if random:
         _calibrate_batch_norm(network)

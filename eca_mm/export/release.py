@@ -14,7 +14,7 @@ from mmengine.config import Config
 from eca_mm.analysis.complexity import parameters
 from eca_mm.checkpoints import read_checkpoint, weights_of
 from eca_mm.engine.metrics import BENCHMARKS, Metrics
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from eca_mm.engine.model_index import model_entry, task_results
 from eca_mm.output import check_output, write_atomically
 from eca_mm.paths import config_name
@@ -60,7 +60,7 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
             read or does not fit the config; if the ``metrics.json`` is malformed.
     """
     source = read_checkpoint(checkpoint)
-    model = load_model(cfg, source, checkpoint)
+    model = model_of(cfg, source, checkpoint)
     meta = source.get('meta') or {}
     backbone = {key: plain(value) for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
     kept = {

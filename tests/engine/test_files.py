@@ -7,7 +7,7 @@ import torch
 
 from eca_mm.engine import find_images, load_config
 from eca_mm.engine.files import check_data, check_first_image, check_weights
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from eca_mm.errors import MissingFileError, UserError
 from tests.support import REPOSITORY
 
@@ -101,12 +101,12 @@ def test_load_model():
     states = []
     for seed in (5, 6):
         before = torch.manual_seed(seed).get_state()
-        states.append(load_model(cfg, None, 'none').state_dict())
+        states.append(model_of(cfg, None, 'none').state_dict())
         assert torch.get_rng_state().equal(before)
     state, again = states
     assert all(value.equal(again[key]) for key, value in state.items())
     assert any(not value.is_floating_point() for value in state.values())
-    assert load_model(cfg, dict(state_dict=state), 'x.pth').state_dict().keys() == state.keys()
+    assert model_of(cfg, dict(state_dict=state), 'x.pth').state_dict().keys() == state.keys()
 
 
 def test_images(tmp_path):

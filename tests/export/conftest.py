@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 
 from eca_mm.engine import load_config
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from tests.support import REPOSITORY, randomize
 
 
@@ -37,7 +37,7 @@ def detector(small):
 @pytest.fixture(scope='session')
 def checkpoint(small, tmp_path_factory):
     """Of the classifier, as a training leaves it, with statistics of BN that are not those of a new network."""
-    model = randomize(load_model(load_config(small / 'classifier.py'), None, 'none'))
+    model = randomize(model_of(load_config(small / 'classifier.py'), None, 'none'))
     meta = dict(
         epoch=7, iter=70, mmengine_version='0.10.12', dataset_meta=dict(classes=('cat', 'dog'), palette=[(1, 2, 3)])
     )

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from eca_mm.engine import load_config
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from eca_mm.export import export
 from eca_mm.export.exported_part import load_part, random_images
 from tests.support import REPOSITORY, randomize
@@ -64,7 +64,7 @@ def test_onnx_of_a_detector(detector, tmp_path):
         type='eca_mm.AttentionResNet', depth=18, attention=dict(type='eca_mm.ECANSLayer'), **stages
     )
     detector.model.neck.in_channels = [64, 128]
-    model = randomize(load_model(detector, None, 'none')).eval()
+    model = randomize(model_of(detector, None, 'none')).eval()
     torch.save(model.state_dict(), tmp_path / 'x.pth')
     report = export(detector, str(tmp_path / 'x.pth'), tmp_path / 'x.onnx', part='dense', size=(71, 90), rounds=0)
     graph = onnx.load(report.file).graph

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from eca_mm.export import export
 from eca_mm.export.exported_part import ExportedPart, load_part
 from eca_mm.export.parity import max_difference, reference_outputs
@@ -15,7 +15,7 @@ SHAPE = (1, 3, 64, 64)
 @pytest.fixture
 def weights(detector, tmp_path):
     """Boxes up to 0.01 beside features up to 40, as of a new head."""
-    weights = randomize(load_model(detector, None, 'none')).state_dict()
+    weights = randomize(model_of(detector, None, 'none')).state_dict()
     for name in ('weight', 'bias'):
         weights[f'rpn_head.rpn_reg.{name}'] *= 1e-3
     torch.save(weights, tmp_path / 'x.pth')

@@ -10,7 +10,7 @@ import yaml
 
 from eca_mm.convert import convert_checkpoint
 from eca_mm.engine import evaluate, load_config
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from eca_mm.export import release
 from eca_mm.export.release import results_of
 from tests.support import REPOSITORY
@@ -83,7 +83,7 @@ def test_results(classifier, checkpoint, tmp_path):
 
 def test_the_tools_take_it(small, shapes_root, in_process, tmp_path):
     """tools/export.py writes it, what tools/test.py calls reads it, and a network of another depth does not take it."""
-    state = load_model(load_config(small / 'detector.py'), None, 'none').state_dict()
+    state = model_of(load_config(small / 'detector.py'), None, 'none').state_dict()
     torch.save(dict(state_dict=state, optimizer={}, meta=dict(epoch=3)), tmp_path / 'epoch_3.pth')
     screen = in_process('export', small / 'detector.py', 'epoch_3.pth', 'released', '--release')
     assert 'In Collection: ECA-Net' in screen and 'Training Data: shapes' in screen
@@ -92,14 +92,18 @@ def test_the_tools_take_it(small, shapes_root, in_process, tmp_path):
     options = {'test_dataloader.dataset.indices': 2}
     evaluate(load_config(small / 'detector.py', cfg_options=options, data_root=str(shapes_root)), str(file))
     deeper = load_config(REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_shapes.py')
-    with pytest.raises(ValueError, match='the release does not fit the config'):
-        load_model(deeper, torch.load(file, weights_only=True), 'the release')
+    with pytest.raises(
+        ValueError, match='the release has the weights of a ResNet-18 with ECA, .* and the model has a ResNet-50'
+    ):
+        model_of(deeper, torch.load(file, weights_only=True), 'the release')
 
 
 def test_refuses(classifier, checkpoint, tmp_path):
     (tmp_path / 'x').touch()
     with pytest.raises(ValueError, match='x cannot be made a folder'):
         release(classifier, str(checkpoint), tmp_path / 'x')
-    with pytest.raises(ValueError, match=r'epoch_7\.pth does not fit the config.*missing'):
+    with pytest.raises(
+        ValueError, match=r'epoch_7\.pth has the weights of a ResNet-18 with ECA, .* and the model has a ResNet-50'
+    ):
         release(load_config(REPOSITORY / 'configs/imagenet/eca_resnet50.py'), str(checkpoint), tmp_path / 'y')
     assert [f.name for f in tmp_path.iterdir()] == ['x']
