@@ -22,10 +22,29 @@ class UnreadableImage(UserError):
         super().__init__(sentence.rstrip().rpartition(f'{type(self).__name__}: ')[2])
 
 
-class GuardedPipeline(Compose):
-    """A pipeline whose errors name the image, where that is what is wrong.
+class NamingPipeline(Compose):
+    """A pipeline of built transforms whose errors name the image, where that is what is wrong.
 
-    For an image that is passed over the pipeline gives None, and an mmengine dataset in training takes a random other one.
+    Raises:
+        UnreadableImage: For an image that cannot be read, or that OpenCV refuses to resize. A bug in a transform passes.
+    """
+
+    def __call__(self, data: Any) -> Any:
+        path = data if isinstance(data, str) else data.get('img_path')
+        try:
+            return super().__call__(data)
+        except Exception as error:
+            if not isinstance(path, str) or '://' in path:
+                raise
+            fault = image_fault(path)
+            if fault is None and not isinstance(error, cv2.error):
+                raise
+            reason = fault[1] if fault else f'OpenCV refuses it ({str(error).strip().splitlines()[-1]})'
+        raise UnreadableImage(f'image {path} cannot be used: {reason}')
+
+
+class GuardedPipeline(NamingPipeline):
+    """One that passes over a few images: it gives None, and an mmengine dataset in training takes a random other one.
 
     Args:
         transforms: Built ones.
@@ -39,24 +58,18 @@ class GuardedPipeline(Compose):
         self.passed_over, self.all_parts, self.most = passed_over, all_parts, most
 
     def __call__(self, data: Any) -> Any:
-        path, index = data.get('img_path'), data.get('sample_idx')
+        index = data['sample_idx']
         try:
             return super().__call__(data)
-        except Exception as error:
-            if not isinstance(path, str) or '://' in path:
-                raise
-            fault = image_fault(path)
-            if fault is None and not isinstance(error, cv2.error):
-                raise  # a bug in a transform
-            reason = fault[1] if fault else f'it is read, but OpenCV refuses it in the pipeline ({_reason(error)})'
-        self.passed_over[index] = True
-        if int(self.all_parts.sum()) > self.most:
+        except UnreadableImage as error:
+            self.passed_over[index] = True
+            if int(self.all_parts.sum()) <= self.most:
+                return None
             also = f', and {self.most} others were passed over already' if self.most else ''
             raise UnreadableImage(
-                f'image {path} cannot be used: {reason}{also}; tools/doctor.py CONFIG finds all such images, and '
-                '--skip-unreadable N goes on past at most N in training'
+                f'{error}{also}; tools/doctor.py CONFIG finds all such images, and --skip-unreadable N goes on past at most N '
+                'in training'
             ) from None
-        return None
 
 
 def guard_images(dataset: Any, most: int = 0) -> None:
