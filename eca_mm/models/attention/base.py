@@ -26,6 +26,10 @@ class ChannelAttention(nn.Module, ABC):
     def weights(self, y: Tensor) -> Tensor:
         """Weights of the channels, (N, C), from their means ``y``, (N, C)."""
 
+    def fast_weights(self, y: Tensor) -> Tensor:
+        """The same as :meth:`weights`, for the fast paths of blocks, where no submodule needs to be called."""
+        return self.weights(y)
+
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(x, Tensor) and x.ndim != 4:  # torch.fx traces with a stand-in, which has no shape
             raise UserError(f'channel attention needs features of shape (N, C, H, W), got {list(x.shape)}')

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from eca_mm.checkpoints import load_backbone
+from eca_mm.checkpoints.attention import Attention, per_stage
 from eca_mm.errors import UserError
-
-Attention = dict[str, Any] | None
+from eca_mm.models import ops
 
 
 class AttentionBlock(nn.Module, ABC):
@@ -23,11 +23,13 @@ class AttentionBlock(nn.Module, ABC):
     Takes features (N, C, H, W) and returns (N, C', H', W'); C' is ``out_channels``.
 
     Attributes:
+        fused: Whether a fast path may compute the end of the block where it gives the same (docs/speed.md).
         attention_name: Where the layer is registered in the block, e.g. ``'eca'`` or ``'conv.eca'``; None without one.
     """
 
     out_channels: int
     with_cp: bool
+    fused = True
     attention_name: str | None = None
 
     @property
@@ -44,14 +46,31 @@ class AttentionBlock(nn.Module, ABC):
 
     @abstractmethod
     def residual(self, x: Tensor) -> Tensor:
-        """The whole block: the branch up to its last norm, then :meth:`tail`."""
+        """The whole block: the branch up to its last norm, then :meth:`tail`; or its end by :meth:`fused_end`."""
+
+    def fused_end(
+        self, z: Tensor, conv: Any, norm: Any, identity: Tensor | None, relu: bool, passed: Sequence[nn.Module]
+    ) -> Tensor | None:
+        """The block's end, from the input ``z`` of its last convolution on, by a fast path; None where none applies.
+
+        Args:
+            identity: Output of the shortcut, or None without a sum.
+            relu: Whether a ReLU ends the block.
+            passed: Modules around or after these layers that the fast path passes over.
+        """
+        attention: Any = self.slot
+        if not self.fused or not ops.usable(z, conv, norm, attention, passed):
+            return None
+        coefficients = ops.Coefficients(norm, attention)
+        if relu and identity is not None and ops.commutes(z, conv, norm):
+            return ops.conv_tail(z, conv.weight, identity, coefficients)
+        return ops.norm_tail(conv(z), identity, coefficients, relu)
 
     @abstractmethod
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
         """The end of a block with a sum: attention, what the family has between it and the sum, the sum, the activation.
 
-        Takes the outputs of the branch's last norm and of the shortcut, (N, C', H', W'). A fused version takes the place of
-        this method. The layer's hooks must run then too: where it has some, call it.
+        Takes the outputs of the branch's last norm and of the shortcut, (N, C', H', W'). This is what :meth:`fused_end` equals.
         """
 
     def attend(self, out: Tensor) -> Tensor:
@@ -68,13 +87,19 @@ class AttentionBackbone(nn.Module):
     """Put before a backbone of mmpretrain: attention stage by stage, and strictly loaded pretrained weights.
 
     ``attention`` is one config or None for all stages, or one per stage; each stage takes the next of ``stage_attention``.
+    ``fused=False`` computes the ends of blocks layer by layer, as written, also where a fast path gives the same.
     """
 
     init_cfg: Any
 
-    def __init__(self, attention: Attention | Sequence[Attention], stages: int, **kwargs: Any) -> None:
+    def __init__(
+        self, attention: Attention | Sequence[Attention], stages: int, fused: bool = True, **kwargs: Any
+    ) -> None:
         self.stage_attention = iter(per_stage('attention', attention, stages))  # mmpretrain builds the stages in order
         super().__init__(**kwargs)
+        for block in self.modules():
+            if isinstance(block, AttentionBlock):
+                block.fused = fused
 
     def train(self, mode: bool = True) -> 'AttentionBackbone':
         super().train(mode)
@@ -106,12 +131,3 @@ def build_attention(cfg: dict[str, Any], in_channels: int) -> tuple[str, nn.Modu
             hint = f'did you mean {scope + dot + near[0]!r}?' if near else 'is the module that registers it imported?'
             raise UserError(f'attention: no layer {name!r} is registered; {hint}')
     return build_plugin_layer(cfg, in_channels=in_channels)
-
-
-def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
-    """One entry per stage: a list or tuple, or UserError if it has another length; anything else repeated."""
-    if not isinstance(value, (list, tuple)):
-        return [value] * num_stages
-    if len(value) != num_stages:
-        raise UserError(f'{name} needs one entry per stage, {num_stages}, got {len(value)}: {value!r}')
-    return list(value)

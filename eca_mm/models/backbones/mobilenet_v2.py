@@ -26,10 +26,15 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
         self.fill_slot(attention, 'conv')
 
     def residual(self, x: Tensor) -> Tensor:
+        *first, last = list(self.conv)[: self.num_convs]
         out = x
-        for conv in list(self.conv)[: self.num_convs]:
+        for conv in first:
             out = conv(out)
-        return self.tail(out, x) if self.use_res_connect else self.attend(out)
+        identity = x if self.use_res_connect else None
+        fused = self.fused_end(out, last.conv, last.norm, identity, False, (last,))
+        if fused is not None:
+            return fused
+        return self.attend(last(out)) if identity is None else self.tail(last(out), identity)
 
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
         return self.attend(out) + identity
@@ -46,8 +51,8 @@ class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
     Args:
         attention: Config of the layer, e.g. ``dict(type='SELayer', ratio=8)``, built with ``in_channels`` of the block's
             output; None for a plain MobileNetV2; or a sequence of these, one per stage (seven).
-        kwargs: Arguments of ``mmpretrain.MobileNetV2``: widen_factor, out_indices, frozen_stages, norm_eval, with_cp,
-            init_cfg, ... What :class:`AttentionResNet` says of the last two holds here too.
+        kwargs: ``fused``, and arguments of ``mmpretrain.MobileNetV2``: widen_factor, out_indices, frozen_stages, norm_eval,
+            with_cp, init_cfg, ... What :class:`AttentionResNet` says of ``fused`` and the last two holds here too.
 
     Raises:
         UserError: For an attention that is not registered, or a sequence of attentions that has not one entry per stage.

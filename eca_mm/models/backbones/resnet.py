@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck, ResLayer, ResNet
 from torch import Tensor, nn
 
+from eca_mm.checkpoints.keys import RESNETS
 from eca_mm.errors import UserError
 from eca_mm.models.backbones.common import Attention, AttentionBackbone, AttentionBlock, per_stage
 
@@ -25,9 +26,16 @@ class _AttentionBlock(AttentionBlock):
 
     def residual(self, x: Tensor) -> Tensor:
         out = x
-        for i in range(1, self.num_convs + 1):
-            out = getattr(self, f'norm{i}')(getattr(self, f'conv{i}')(out if i == 1 else self.relu(out)))
-        return self.tail(out, x if self.downsample is None else self.downsample(x))
+        *first, last = range(1, self.num_convs + 1)
+        for i in first:
+            out = self.relu(getattr(self, f'norm{i}')(getattr(self, f'conv{i}')(out)))
+        conv, norm = getattr(self, f'conv{last}'), getattr(self, f'norm{last}')
+        identity = x if self.downsample is None else self.downsample(x)
+        if type(self.relu) is nn.ReLU and (type(self.drop_path) is nn.Identity or not self.training):
+            fused = self.fused_end(out, conv, norm, identity, True, (self.relu, self.drop_path))
+            if fused is not None:
+                return fused
+        return self.tail(norm(conv(out)), identity)
 
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
         return self.relu(self.drop_path(self.attend(out)) + identity)
@@ -53,7 +61,8 @@ class AttentionResNet(AttentionBackbone, ResNet):
         depth: 18, 34, 50, 101 or 152.
         attention: Config of the layer, e.g. ``dict(type='ECALayer')``, built with ``in_channels`` of the block's
             output; None for a plain ResNet; or a sequence of these, one per stage.
-        kwargs: Arguments of ``mmpretrain.ResNet``: out_indices, frozen_stages, norm_eval, norm_cfg, with_cp,
+        kwargs: ``fused=False`` switches the fast paths of docs/speed.md off. The others are arguments of
+            ``mmpretrain.ResNet``: out_indices, frozen_stages, norm_eval, norm_cfg, with_cp,
             drop_path_rate, deep_stem, avg_down, style, strides, dilations, zero_init_residual, init_cfg, ...
             ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` is strict here: see
             :func:`eca_mm.checkpoints.load_backbone`. ``with_cp`` saves memory by computing every block twice, and as
@@ -65,11 +74,8 @@ class AttentionResNet(AttentionBackbone, ResNet):
     """
 
     arch_settings = {
-        18: (AttentionBasicBlock, (2, 2, 2, 2)),
-        34: (AttentionBasicBlock, (3, 4, 6, 3)),
-        50: (AttentionBottleneck, (3, 4, 6, 3)),
-        101: (AttentionBottleneck, (3, 4, 23, 3)),
-        152: (AttentionBottleneck, (3, 8, 36, 3)),
+        depth: (AttentionBottleneck if convs == 3 else AttentionBasicBlock, blocks)
+        for depth, (convs, blocks) in RESNETS.items()
     }
 
     def __init__(self, depth: int, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:

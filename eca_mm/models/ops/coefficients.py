@@ -1,0 +1,84 @@
+"""Batch norm and channel attention as one affine map per image and channel: the algebra of docs/speed.md, on (N, C) numbers."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from eca_mm.models.attention import ChannelAttention
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """``X * attention.weights(g(X)) = A u + B`` with ``X = norm(u)``; A and B have shape (N, C), g is the average pooling.
+
+    With the norm's ``a = weight / sqrt(v + eps)`` and its mean m and variance v, those of the batch in training mode and the
+    running ones otherwise: ``s = attention.weights(a (g(u) - m) + bias)``, ``A = s a``, ``B = s (bias - a m)``.
+    """
+
+    norm: Any  # nn.BatchNorm2d
+    attention: ChannelAttention
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.norm.parameters(), *self.attention.parameters()]
+
+    def statistics(self, mean: Tensor, var: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The norm's m and v, (C,), from the mean and biased variance of each channel of each image, (N, C)."""
+        if var is None:
+            return self.norm.running_mean, self.norm.running_var
+        m = mean.mean(0)
+        return m, (var + (mean - m).square()).mean(0)
+
+    def __call__(self, mean: Tensor, var: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """A and B from the mean and, where the norm uses those of the batch, biased variance of each channel of each image."""
+        m, v = self.statistics(mean, var)
+        a = self.norm.weight * (v + self.norm.eps).rsqrt()
+        with torch.autocast(mean.device.type, enabled=False):
+            s = self.attention.fast_weights(a * (mean - m) + self.norm.bias)
+        return s * a, s * (self.norm.bias - a * m)
+
+    @torch.no_grad()
+    def track(self, mean: Tensor, var: Tensor, pixels: int) -> None:
+        """Moves the norm's running statistics, as it does itself, by m and the unbiased variance of N * pixels values."""
+        m, v = self.statistics(mean, var)
+        count = len(mean) * pixels
+        self.norm.running_mean.lerp_(m.to(self.norm.running_mean), self.norm.momentum)
+        self.norm.running_var.lerp_(v.to(self.norm.running_var) * (count / (count - 1)), self.norm.momentum)
+        self.norm.num_batches_tracked += 1
+
+
+class SmallGraph:
+    """Autograd within an autograd function: outputs from leaves, and later the leaves' gradients."""
+
+    def __init__(self, function: Callable[..., Any], leaves: Sequence[Tensor | None]) -> None:
+        self.leaves = [leaf if leaf is None else leaf.detach().requires_grad_() for leaf in leaves]
+        with ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            # Not the hooks of a checkpoint around: what it saves is small, and would be computed anew in our backward.
+            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(_same, _same))
+            self.with_grad = function(*self.leaves)
+        self.outputs = tuple(output.detach() for output in self.with_grad)
+
+    def gradients(self, grads: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+        """Of the leaves, then of the parameters, from those of the outputs; None for what does not need one."""
+        inputs = [t for t in (*self.leaves, *parameters) if t is not None and t.requires_grad]
+        found = iter(torch.autograd.grad(self.with_grad, inputs, grads, retain_graph=True, allow_unused=True))
+        return [next(found) if t is not None and t.requires_grad else None for t in (*self.leaves, *parameters)]
+
+
+def needs_graph(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def differentiable(output: Tensor, inputs: Sequence[Tensor], grad: Tensor) -> list[Tensor | None]:
+    """The inputs' gradients by torch's own formulas, which have derivatives themselves; None for what needs none."""
+    wanted = [t for t in inputs if t.requires_grad]
+    found = iter(torch.autograd.grad(output, wanted, grad, create_graph=True, allow_unused=True))
+    return [next(found) if t.requires_grad else None for t in inputs]
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
