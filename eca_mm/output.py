@@ -1,11 +1,21 @@
 """Writing files: whole or not at all, and only where that is allowed."""
 
+import contextlib
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
 from eca_mm.errors import ExistingFileError, UserError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where a kill's leftovers stay
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = '.{}.eca_mm.tmp'
 
 
 def check_output(path: str | Path, *, force: bool = False) -> Path:
@@ -23,11 +33,14 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
         UserError: If it is a folder, or its folder cannot be made or written into.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        raise UserError(f'{path} is a folder, not a file: name a file')
-    if path.exists() and not force and not _is_stream(path):
-        raise ExistingFileError(f'{path} exists: name another file, or write over it with --force')
-    if not _is_stream(path):
+    with _sentence(path):
+        path.resolve()  # a loop of links
+        stream = _is_stream(path)
+        if path.is_dir():
+            raise UserError(f'{path} is a folder, not a file: name a file')
+        if path.exists() and not force and not stream:
+            raise ExistingFileError(f'{path} exists: name another file, or write over it with --force')
+    if not stream:
         make_folder(path.parent)
     return path
 
@@ -55,7 +68,8 @@ def make_folder(path: str | Path, option: str = '') -> Path:
 def write_atomically(path: str | Path, content: bytes | str) -> Path:
     """Writes a file so that a kill leaves the old one or the new one, never half of one.
 
-    The content goes to a temporary file beside it, onto the disk, and is then renamed. Its folder is made. Of a link, the
+    The content goes to a temporary file beside it, onto the disk, and is then renamed. That file is nobody else's: its name
+    is random, and it must not exist. What a kill left of an earlier one is removed. The file's folder is made. Of a link, the
     file is replaced that it leads to. A terminal, a pipe or a device is written to directly.
 
     Raises:
@@ -63,16 +77,25 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     """
     path = Path(path).expanduser()
     data = content.encode() if isinstance(content, str) else content
-    try:
+    with _sentence(path):
         if _is_stream(path):
             path.write_bytes(data)
         else:
             _replace(path.resolve(), data)
-    except OSError as error:
-        raise UserError(
-            f'{path} cannot be written ({_reason(error)}): make room there, or name another file'
-        ) from error
     return path
+
+
+@contextlib.contextmanager
+def _sentence(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ExistingFileError:
+        raise
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        shown = path if len(str(path)) < 200 else f'{str(path)[:200]}...'
+        raise UserError(
+            f'{shown} cannot be written ({_reason(error)}): make room there, or name another file'
+        ) from error
 
 
 def _is_stream(path: Path) -> bool:
@@ -81,21 +104,38 @@ def _is_stream(path: Path) -> bool:
     return (path.exists() and not path.is_file()) or str(path.parent) in ('/dev', '/dev/fd', '/proc/self/fd')
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    return getattr(error, 'strerror', None) or str(error)
 
 
 def _replace(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f'.{target.name}.tmp')  # one writer; what a kill leaves is written over
-    try:
-        with open(temporary, 'wb') as file:
+    _clean(target.parent)
+    temporary = target.with_name(TEMPORARY.format(secrets.token_hex(8)))
+    with open(temporary, 'xb') as file:
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX)  # by which others know that it is not left over
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # the bytes are on the disk before the name is
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+            os.replace(temporary, target)
+        except FileNotFoundError:  # another writer took it for left over, before it was locked
+            _replace(target, data)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _clean(folder: Path) -> None:
+    """Removes the temporary files in a folder whose writers were killed: nobody holds the lock on them."""
+    for file in folder.glob(TEMPORARY.format('?' * 16)) if fcntl else ():
+        with contextlib.suppress(OSError), open(file, 'rb', opener=_no_link) as left:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.unlink()
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 class AtomicBackend(LocalBackend):

@@ -1,6 +1,7 @@
 """How files are written: whole or not at all, and what is said where they cannot be."""
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import subprocess
@@ -53,6 +54,49 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
         content = file.read_bytes()
         assert len(content) == 5_000_000 and content == content[:1] * 5_000_000
         time.sleep(0.03)
+
+
+def test_temporary_names_are_nobody_elses(tmp_path, monkeypatch):
+    """What is planted at one is not followed, two writers never share one, and what a kill left is removed."""
+    (tmp_path / 'secret').write_text('mine')
+    monkeypatch.setattr('secrets.token_hex', lambda n: '0' * 2 * n)
+    (tmp_path / f'.{"0" * 16}.eca_mm.tmp').symlink_to('secret')
+    with pytest.raises(UserError, match=r'a\.pth cannot be written \(File exists\)'):
+        write_atomically(tmp_path / 'a.pth', 'x')
+    assert (tmp_path / 'secret').read_text() == 'mine'
+    monkeypatch.undo()
+    write_atomically(tmp_path / 'a.pth', 'x')
+    names = set()
+    monkeypatch.setattr(os, 'replace', lambda source, target: names.add(source.name) or source.rename(target))
+    for _ in range(3):
+        write_atomically(tmp_path / 'a.pth', 'x')
+    assert len(names) == 3
+
+    (tmp_path / f'.{"1" * 16}.eca_mm.tmp').write_text('half')
+    (tmp_path / f'.{"2" * 16}.eca_mm.tmp').symlink_to('secret')
+    (tmp_path / '.a.pth.tmp').write_text('of somebody else')
+    with open(tmp_path / f'.{"3" * 16}.eca_mm.tmp', 'w') as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # another process would hold it
+        write_atomically(tmp_path / 'a.pth', 'x')
+        left = {f.name[1:2] for f in tmp_path.iterdir() if f.name.endswith('.eca_mm.tmp')}
+    assert (
+        left == {'0', '2', '3'} and (tmp_path / '.a.pth.tmp').exists() and (tmp_path / 'secret').read_text() == 'mine'
+    )
+
+
+def write_often(file, letter):
+    for _ in range(60):
+        write_atomically(file, letter * 1000)
+
+
+def test_two_writers(tmp_path):
+    writers = [FORK.Process(target=write_often, args=(tmp_path / 'a', letter)) for letter in 'xy']
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [w.exitcode for w in writers] == [0, 0] and [f.name for f in tmp_path.iterdir()] == ['a']
+    assert (tmp_path / 'a').read_text() in ('x' * 1000, 'y' * 1000)
 
 
 def write_to_standard_output(out):
@@ -116,6 +160,11 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
             make_folder(path, '--out')
     with pytest.raises(UserError, match='^file cannot be made a folder'):
         check_output('file/b')
+    Path('loop').symlink_to('loop')
+    for path, reason in (('x' * 300, 'File name too long'), ('loop', 'Symlink loop|symbolic links')):
+        for write in (lambda path: check_output(path, force=True), lambda path: write_atomically(path, 'x')):
+            with pytest.raises(UserError, match=rf'{path[:5]}.* cannot be written \(.*({reason})'):
+                write(path)
     with pytest.raises(UserError, match='is a folder, not a file'):
         check_output(tmp_path, force=True)
     with pytest.raises(ExistingFileError, match='file exists: name another file, or write over it with --force'):
