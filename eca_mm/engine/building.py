@@ -50,6 +50,8 @@ def building(what: str, config: Any) -> Iterator[None]:
 def _is_of_config(error: Exception, config: str) -> bool:
     if isinstance(error, KeyError):
         return bool(_REFUSED_VALUE.search(str(error)))
+    if isinstance(error, RuntimeError):
+        return str(error).startswith('Found 0 files')  # mmpretrain's, of folders without an image
     if not isinstance(error, TypeError):
         return isinstance(error, (ValueError, AssertionError, ImportError, OSError))
     if unknown := _UNKNOWN_ARGUMENT.search(str(error)):

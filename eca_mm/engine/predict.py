@@ -10,6 +10,7 @@ import cv2
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from eca_mm.checks import NamingPipeline
 from eca_mm.engine.building import building
 from eca_mm.engine.cam import draw_cam
 from eca_mm.engine.files import require
@@ -112,7 +113,9 @@ def _detector(cfg: Any, model: Any) -> Any:
         def _init_model(self, *_: Any) -> nn.Module:
             return model
 
-    return Inferencer(cfg, scope=cfg.get('default_scope', 'mmdet'))
+    inferencer = Inferencer(cfg, scope=cfg.get('default_scope', 'mmdet'))
+    inferencer.pipeline = NamingPipeline(inferencer.pipeline.transforms)
+    return inferencer
 
 
 def _classifier(cfg: Any, model: Any) -> Any:

@@ -135,3 +135,13 @@ def test_quick_and_coco(coco_root, monkeypatch):
     for found in inspect(load_config(config, data_root=str(coco_root)), quick=True):
         assert not found.findings.failures() and '80 images' in found.contents
         assert '; 7 images looked at' in found.contents
+
+
+def test_folders_without_an_image(tmp_path):
+    (tmp_path / 'train/cat').mkdir(parents=True)
+    config = load_config(REPOSITORY / 'configs/imagenet/eca_resnet50.py', data_root=str(tmp_path))
+    with pytest.raises(UserError, match=r"the train dataset: .*subfolders \(1\) doesn't match .*classes \(1000\)"):
+        next(inspect(config))
+    config = load_config(config.filename, data_root=str(tmp_path), cfg_options=dict(classes=['cat']))
+    with pytest.raises(UserError, match='the train dataset: RuntimeError: Found 0 files in subfolders of: .*train'):
+        next(inspect(config))

@@ -2,12 +2,13 @@
 
 import warnings
 
+import cv2
 import pytest
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
-from eca_mm.checks import UnreadableImage, guard_images, passed_over
+from eca_mm.checks import NamingPipeline, UnreadableImage, guard_images, passed_over
 from eca_mm.engine import load_config, train
 from eca_mm.errors import UserError
 from tests.checks import faults
@@ -88,6 +89,14 @@ def test_a_bug_keeps_its_traceback(dataset):
     assert not passed_over(whole)
 
 
+def test_of_a_path(tmp_path):
+    """As mmdet's inferencer has it."""
+    faults.write_image(tmp_path / 'thin.png', 3000, 1)
+    pipeline = NamingPipeline([cv2.imread, lambda image: cv2.resize(image, (100, 0))])
+    with pytest.raises(UnreadableImage, match=r'^image .*thin\.png cannot be used: OpenCV refuses it'):
+        pipeline(str(tmp_path / 'thin.png'))
+
+
 def test_in_training(tmp_path):
     """Named with the summary of those that were passed over, or as the error; in validation always."""
     for split in ('train', 'val'):
@@ -95,27 +104,27 @@ def test_in_training(tmp_path):
     (tmp_path / 'train/2.png').unlink()
     config = faults.config(FASTER, tmp_path, tmp_path / 'mine.py')
 
-    def run(**options):
+    def run(work='w', **options):
         changes = {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'images_per_step': 2, 'pictures': None}
         changes |= {'model.backbone.depth': 18, 'model.neck.in_channels': [64, 128, 256, 512]}
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return train(load_config(config, work_dir=str(tmp_path / 'w'), cfg_options=changes), **options)
+            return train(load_config(config, work_dir=str(tmp_path / work), cfg_options=changes), **options)
 
     with pytest.raises(UserError, match=r'image .*train/2\.png cannot be used: it does not exist'):
         run()
     summary = run(skip_unreadable=1)
     assert summary.unreadable == [f'{tmp_path}/train/2.png']
-    assert f'unreadable   1 images were passed over: {tmp_path}/train/2.png' in str(summary)
+    assert f'unreadable   1 of the images, passed over: {tmp_path}/train/2.png' in str(summary)
     (tmp_path / 'val/3.png').write_bytes(b'')
     with pytest.raises(UserError, match=r'image .*val/3\.png cannot be used: it is empty'):
-        run(skip_unreadable=9)
+        run('second', skip_unreadable=9)
     with pytest.raises(UserError, match='--skip-unreadable must be a number of images, got -1'):
-        run(skip_unreadable=-1)
+        run('third', skip_unreadable=-1)
     (tmp_path / 'val.json').write_text(
         (tmp_path / 'val.json').read_text().replace('[4, 4, 20, 16]', '[NaN, 4, 20, 16]')
     )
     with pytest.raises(
         UserError, match=r'val\.json: boxes that are not four finite numbers: 4 \(annotation 1 of 1\.png'
     ):
-        run()
+        run('third')

@@ -33,7 +33,7 @@ def test_all_follows(base, tmp_path):
     if base is CLASSIFIER:
         assert cfg.val_evaluator.topk == (1,) and model.head.topk == (1,)
     else:
-        assert model.rpn_head.num_classes == 1
+        assert model.rpn_head.num_classes == 1 and dict(type='NumClassCheckHook') in cfg.custom_hooks
         dataset = Config(dict(metainfo=dict(classes=CLASSES)))
         runner = Config(dict(train_dataloader=dict(dataset=dataset)))
         NumClassCheckHook()._check_head(_Runner(model, runner.train_dataloader), 'train')

@@ -9,7 +9,7 @@ import torch
 
 from eca_mm.convert import convert_checkpoint
 from eca_mm.engine import Summary, evaluate, load_config, train
-from eca_mm.engine.model import load_model
+from eca_mm.engine.model import model_of
 from eca_mm.errors import MissingFileError, UserError
 from tests.support import FASTER, NO_VALIDATION, REPOSITORY
 
@@ -51,7 +51,7 @@ def test_what_is_evaluated_is_said(classifier, tmp_path):
     """By a URL and of a converted file: images, the epoch or whose the weights are."""
     checkpoint = tmp_path / 'x.pth'
     torch.save(
-        dict(state_dict=load_model(load_config(classifier), None, '').state_dict(), meta=dict(epoch=7)), checkpoint
+        dict(state_dict=model_of(load_config(classifier), None, '').state_dict(), meta=dict(epoch=7)), checkpoint
     )
 
     def measured(source):
@@ -100,8 +100,14 @@ def test_wrong_annotations(coco_root, tmp_path):
     options['model.backbone.depth'] = 18
     for text, parts in [
         ('{"images": [', ['Expecting value']),
-        (json.dumps(content | dict(images=[], annotations=[])), ['no image']),
-        (json.dumps(content | dict(images=[dict(id=1)])), ["an image or an annotation has no 'file_name'"]),
+        (
+            json.dumps(content | dict(images=[], annotations=[])),
+            ['files without a usable object: 1 (0 images, 0 annotations)'],
+        ),
+        (
+            json.dumps(content | dict(images=[dict(id=1)])),
+            ["images[0] (id 1) has no 'file_name'", 'tools/doctor.py'],
+        ),
         (json.dumps(content), ['train2017/', 'the first image, does not exist', 'COCO_ROOT']),
     ]:
         for split in ('train', 'val'):
