@@ -8,7 +8,7 @@ from eca_mm.errors import Interrupted, UserError
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Runs a tool's main function; exits with 1 after an error, with 130 after Ctrl-C.
+    """Runs a tool's main function; exits with 1 after an error, with 130 after Ctrl-C, with 128 and its number after another signal.
 
     A :class:`UserError` is printed as a sentence, with its traceback only if ``--traceback`` is among the arguments. Any
     other exception is nobody's mistake at the command line: it keeps its traceback, and the last line says how to report it.
@@ -21,7 +21,7 @@ def run_tool(main: Callable[[], None]) -> None:
         sys.exit(f'error: {error}')
     except Interrupted as message:
         print(message, file=sys.stderr)
-        sys.exit(130)
+        sys.exit(message.code)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

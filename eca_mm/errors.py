@@ -17,4 +17,12 @@ class ExistingFileError(UserError, FileExistsError):
 
 
 class Interrupted(Exception):
-    """A run was stopped by Ctrl-C; the message says how far it came and how to go on."""
+    """A run was stopped by Ctrl-C or another signal; the message says how far it came and how to go on.
+
+    Attributes:
+        code: The exit code, 128 and the signal's number.
+    """
+
+    def __init__(self, message: str, code: int = 130) -> None:
+        super().__init__(message)
+        self.code = code

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import warnings
 from pathlib import Path
 
@@ -30,21 +31,22 @@ def short(epochs=2, **changes):
     return {**options, **{key.replace('__', '.'): value for key, value in changes.items()}}
 
 
-def train_shortly(config, work_dir, resume=None, **changes):
+def train_shortly(config, work_dir, resume=None, overwrite=False, checkpoint_every=None, **changes):
     """Trains a config with :func:`short`; whatever happens, the process is left as it was. Returns the summary."""
     cfg = load_config(config, work_dir=str(work_dir), cfg_options=short(**changes))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         before = _state_of_the_process()
         try:
-            return train(cfg, resume=resume)
+            return train(cfg, resume=resume, overwrite=overwrite, checkpoint_every=checkpoint_every)
         finally:
             assert _state_of_the_process() == before
 
 
 def _state_of_the_process():
     current = [dict(manager._instance_dict) for manager in (DefaultScope, MessageHub, Visualizer)]
-    return current, dict(CheckpointLoader._schemes), warnings.filters[:], dict(os.environ)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)]
+    return current, dict(CheckpointLoader._schemes), warnings.filters[:], dict(os.environ), handlers
 
 
 def as_arguments(options):
@@ -63,6 +65,24 @@ class Interrupt(Hook):
     def after_train_iter(self, runner, *_, **__):
         if runner.iter + 1 == self.after:
             raise KeyboardInterrupt
+
+
+@HOOKS.register_module(force=True)
+class Signal(Hook):
+    """A signal to this process in an iteration, or in a validation."""
+
+    priority = 'HIGHEST'
+
+    def __init__(self, number, after=None, validation=False):
+        self.number, self.after, self.validation = number, after, validation
+
+    def after_train_iter(self, runner, *_, **__):
+        if runner.iter + 1 == self.after:
+            os.kill(os.getpid(), self.number)
+
+    def before_val_iter(self, *_, **__):
+        if self.validation:
+            os.kill(os.getpid(), self.number)
 
 
 def quietly(tool):

@@ -21,6 +21,8 @@ def main(a: argparse.Namespace) -> None:
         cfg,
         launcher=a.launcher,
         resume=a.resume,
+        overwrite=a.overwrite,
+        checkpoint_every=a.checkpoint_every,
         amp=a.amp,
         compile=a.compile,
         seed=a.seed,
@@ -34,6 +36,15 @@ def main(a: argparse.Namespace) -> None:
 if __name__ == '__main__':
     p = run_parser(__doc__)
     p.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from the one named')
+    p.add_argument(
+        '--overwrite', action='store_true', help='remove the checkpoints of an earlier run in the work directory'
+    )
+    p.add_argument(
+        '--checkpoint-every',
+        type=float,
+        metavar='MINUTES',
+        help='write one by time too, beside the training, to resume from',
+    )
     p.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
     p.add_argument('--compile', action='store_true', help='torch.compile the training step (takes minutes)')
     p.add_argument('--seed', type=int, help="of weights, sampling and augmentation (default: the config's, or 0)")

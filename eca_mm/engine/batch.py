@@ -23,11 +23,21 @@ class Batch:
     images: int  # of one process at once
     accumulation: int  # batches of one process
 
+    @property
+    def total(self) -> int:
+        """Images of one step of the optimiser."""
+        return self.processes * self.images * self.accumulation
+
+    @classmethod
+    def parse(cls, text: str) -> 'Batch':
+        """The inverse of ``str``."""
+        return cls(*map(int, re.findall(r'\d+', text)[:3]))
+
     def __str__(self) -> str:
         processes, images = self.processes, self.images
         return (
             f'{processes} process{"es" * (processes > 1)} x {images} image{"s" * (images > 1)} x {self.accumulation} '
-            f'accumulated = {processes * images * self.accumulation} images per optimiser step'
+            f'accumulated = {self.total} images per optimiser step'
         )
 
 

@@ -1,6 +1,7 @@
 """Starting the processes' communication, on GPUs or, for tests and small machines, on CPUs."""
 
 import os
+from datetime import timedelta
 
 import torch
 from mmengine.config import Config
@@ -10,6 +11,20 @@ from eca_mm.errors import UserError
 
 # By launcher: what starts the processes, and a variable of the environment that it sets.
 LAUNCHERS = dict(pytorch=('torchrun', 'RANK'), slurm=('srun', 'SLURM_PROCID'), mpi=('mpirun', 'OMPI_COMM_WORLD_RANK'))
+
+TIMEOUT = 600  # seconds, torch's own for NCCL
+
+
+def timeout_of(cfg: Config) -> float:
+    """How long processes wait for one another, in seconds, before they give up: ``env_cfg.dist_cfg.timeout``.
+
+    Raises:
+        UserError: If that is no positive number.
+    """
+    seconds = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', TIMEOUT)
+    if not isinstance(seconds, int | float) or seconds <= 0:
+        raise UserError(f'env_cfg.dist_cfg.timeout must be a number of seconds, got {seconds!r}')
+    return seconds
 
 
 def init_distributed(cfg: Config, launcher: str) -> int:
@@ -39,9 +54,11 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         )
     if not is_distributed():
         if torch.cuda.is_available():
-            init_dist(launcher, **cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')))
+            init_dist(
+                launcher, **{**cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')), 'timeout': timeout_of(cfg)}
+            )
         elif launcher == 'pytorch':
-            torch.distributed.init_process_group('gloo')
+            torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout_of(cfg)))
         else:
             raise UserError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
     if not torch.cuda.is_available():

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
-from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
+from mmengine.runner import CheckpointLoader, Runner
 from mmengine.utils import ManagerMixin
 
 from eca_mm.checkpoints import check_model, use_safe_loading, weights_of
@@ -21,6 +21,11 @@ from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.classes import check_classes, check_evaluated_file
 from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import annotation_files, check_first_image
+from eca_mm.engine.loops import ResumableEpochs
+from eca_mm.engine.randomness import Places, give_places
+from eca_mm.engine.resuming import go_on
+from eca_mm.engine.saving import NewBeforeOld
+from eca_mm.engine.stopping import keep_workers
 from eca_mm.errors import UserError
 
 # What mmengine's Runner takes out of a config.
@@ -72,7 +77,10 @@ class StrictRunner(Runner):
 
     Attributes:
         last_checkpoint: What this run has written last, or was resumed from; None before the first.
+        last_saved_iter: The iteration of that checkpoint.
         resumed_iter: The iteration that this run began at.
+        batch: The split of the batch.
+        places: What gives the images of the training their places in the run; None before its loop is built.
         loaded_meta: What the checkpoint that was loaded says of itself.
 
     Raises:
@@ -95,17 +103,28 @@ class StrictRunner(Runner):
         self.resuming = bool(cfg.get('resume'))
         self.strict = strict or self.resuming
         self.last_checkpoint = Path(cfg.load_from) if self.resuming else None
-        self.resumed_iter = 0
+        self.resumed_iter = self.last_saved_iter = 0
+        self.batch = batch
+        self.places: Places | None = None
         self.loaded_meta: dict[str, Any] = {}
         cfg = copy.deepcopy(cfg)
         with building('a run', cfg.to_dict()):
             super().__init__(**{key: cfg[key] for key in RUNNER_KEYS & cfg.keys()}, cfg=cfg)
-        self._batch = batch and str(batch)
         self._keep_batch()
 
     def _keep_batch(self) -> None:
-        if self._batch:
-            self.message_hub.update_info('batch', self._batch)
+        if self.batch:
+            self.message_hub.update_info('batch', str(self.batch))
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        if isinstance(hook, dict) and _name(hook) == 'CheckpointHook':
+            hook = {'backend_args': dict(backend='eca_mm.atomic'), **hook, 'type': NewBeforeOld}
+        super().register_hook(hook, priority)
+
+    def build_train_loop(self, loop: Any) -> Any:
+        if isinstance(loop, dict) and (_name(loop) == 'EpochBasedTrainLoop' or loop.get('by_epoch')):
+            loop = {**{key: value for key, value in loop.items() if key != 'by_epoch'}, 'type': ResumableEpochs}
+        return super().build_train_loop(loop)
 
     def build_loop(self, kind: str) -> None:
         """Builds the loop of a kind, 'train', 'val' or 'test', if there is one, with its data.
@@ -132,11 +151,16 @@ class StrictRunner(Runner):
             check_first_image(loader, dataset)
             check_classes(self.cfg, self.model, dataset, kind)
             guard_images(dataset, self.skip_unreadable if kind == 'train' else 0)
+            keep_workers(loop.dataloader)
+            if kind == 'train':
+                self.places = give_places(loop.dataloader, self.seed)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         super().save_checkpoint(out_dir, filename, *args, **kwargs)
         if not filename.startswith('best_'):  # the hook's copy, without the optimiser
-            self.last_checkpoint = Path(out_dir) / filename
+            self.last_saved_iter = (kwargs.get('meta') or {}).get('iter', self.last_saved_iter)
+            if not filename.startswith('resume_'):  # which may still be in memory
+                self.last_checkpoint = Path(out_dir) / filename
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         if fn_name == 'after_load_checkpoint':  # read, and not yet in the model
@@ -155,24 +179,25 @@ class StrictRunner(Runner):
             )
 
     def resume(self, filename: str, **kwargs: Any) -> None:
-        """Resumes weights, optimiser, schedules and counters.
+        """Resumes weights, optimiser, schedules, counters and the place in the epoch.
 
         Raises:
-            UserError: If the checkpoint cannot be read, does not fit or holds weights only; also if it was written with
-                another split of the batch, in the middle of an epoch, or with another dataset.
+            UserError: If the checkpoint cannot be read, does not fit or holds weights only; also as :func:`go_on`.
         """
         super().resume(filename, **kwargs)
-        self.resumed_iter = self.iter
-        theirs = self.message_hub.runtime_info.get('batch')
-        if theirs != self._batch and None not in (theirs, self._batch):
-            raise UserError(f'{filename} was trained with {theirs}, this run has {self._batch}: resume with the former')
+        loader, theirs = self.train_dataloader, self.message_hub.runtime_info.get('batch')
+        parts: list[Any] = [loader.sampler, self.places, self.places and self.places.sampler]
+        for part in parts:
+            if hasattr(part, 'seed'):
+                part.seed = self.seed  # the checkpoint's
+        go_on(self, filename, theirs)
         self._keep_batch()
-        expected = self.epoch * len(self.train_dataloader)
-        if isinstance(self.train_loop, EpochBasedTrainLoop) and self.iter != expected:
-            raise UserError(
-                f'{filename} has epoch {self.epoch} end at iteration {self.iter}, this run has it at {expected}: resume from '
-                'the end of an epoch, with the same dataset, processes and images per process'
-            )
+        self.resumed_iter = self.last_saved_iter = self.iter
+
+
+def _name(part: dict[str, Any]) -> str:
+    kind = part.get('type')
+    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def bare_model(model: Any) -> Any:

@@ -1,25 +1,32 @@
 """Training, from a config to a summary."""
 
+import contextlib
+import errno
 import shlex
+import signal
 import time
 import warnings
-import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, is_main_process
 
-from eca_mm.checkpoints import check_start, latest_checkpoint, read_checkpoint, weights_of
+from eca_mm.checkpoints import check_start, read_checkpoint, weights_of
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checks import passed_over
 from eca_mm.engine.batch import apply_batch
-from eca_mm.engine.distributed import init_distributed
+from eca_mm.engine.distributed import init_distributed, timeout_of
 from eca_mm.engine.files import check_data, check_weights, require
 from eca_mm.engine.pictures import PicturesHook
+from eca_mm.engine.randomness import SeedHook
 from eca_mm.engine.runner import StrictRunner, bare_model, restored_globals
-from eca_mm.errors import Interrupted, MissingFileError, UserError
+from eca_mm.engine.saving import SteadyHook
+from eca_mm.engine.stopping import Signals, Stop
+from eca_mm.engine.work_dir import by_main_process, choose, claimed
+from eca_mm.errors import Interrupted, UserError
 from eca_mm.output import make_folder
 
 
@@ -46,7 +53,7 @@ class Summary:
             lines += ['  no metrics: nothing was validated, or nothing at all was detected']
         if self.unreadable:
             some = f'{", ".join(self.unreadable[:4])}{", ..." * (len(self.unreadable) > 4)}'
-            lines += [f'  unreadable   {len(self.unreadable)} images were passed over: {some}']
+            lines += [f'  unreadable   {len(self.unreadable)} of the images, passed over: {some}']
         if self.checkpoint:
             lines += [f'  checkpoint   {self.checkpoint}']
         if self.pictures:
@@ -65,6 +72,8 @@ def train(
     *,
     launcher: str = 'none',
     resume: str | None = None,
+    overwrite: bool = False,
+    checkpoint_every: float | None = None,
     amp: bool = False,
     compile: bool = False,
     seed: int | None = None,
@@ -72,11 +81,16 @@ def train(
 ) -> Summary:
     """Trains what the config describes and validates as often as it says.
 
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 have it finish the optimiser's step and write a checkpoint. Under torchrun, a group of
+    processes that is started again goes on from the newest checkpoint by itself.
+
     Args:
         cfg: From :func:`load_config`; changed in place.
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
-        resume: 'auto' for the newest complete checkpoint of the work directory (no file there: start anew), or a path;
+        resume: 'auto' for the newest whole checkpoint of the work directory (no file there: start anew), or a path;
             None for what the config says.
+        overwrite: Remove the checkpoints of an earlier run in the work directory, which else are refused.
+        checkpoint_every: Minutes between two checkpoints, besides those of the config; they are written beside the training.
         amp: Mixed precision, on a GPU.
         compile: Compile the training step with ``torch.compile``, as the config's ``compile`` says if it does.
         seed: Of weights, sampling and augmentation; None for the config's, or 0.
@@ -85,15 +99,33 @@ def train(
 
     Raises:
         MissingFileError: If data, weights or the checkpoint are missing.
+        ExistingFileError: If there are checkpoints of another run in the work directory.
         UserError: If the config, the annotations or an image are wrong, or the checkpoint cannot be read or does not fit; if
-            the work directory cannot be made, or resuming from it would start anew over the checkpoints in it.
-        Interrupted: After Ctrl-C.
+            the work directory cannot be made, another run is writing into it, its disk is full, or resuming from it would
+            start anew over the checkpoints in it.
+        Interrupted: After Ctrl-C or another signal.
     """
     if skip_unreadable < 0:
         raise UserError(f'--skip-unreadable must be a number of images, got {skip_unreadable}')
+    if checkpoint_every is not None and not checkpoint_every > 0:
+        raise UserError(f'--checkpoint-every must be a number of minutes, got {checkpoint_every}')
     processes = init_distributed(cfg, launcher)
     require(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
-    _set_options(cfg, resume, amp, compile, seed)
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(Signals())
+        stack.enter_context(_full_disk(cfg.work_dir))
+        restarted = by_main_process(lambda: stack.enter_context(claimed(cfg.work_dir)))
+        make_folder(cfg.work_dir, '--work-dir')  # on other nodes
+        _set_options(cfg, amp, compile, seed)
+        old = _set_checkpoint(cfg, resume, overwrite, restarted)
+        steady = SteadyHook(signals, checkpoint_every, timeout_of(cfg))
+        try:
+            return _train(cfg, processes, skip_unreadable, steady, old)
+        except Stop as stop:  # before there is anything to lose
+            raise Interrupted('interrupted before the training began', 128 + stop.number) from None
+
+
+def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook, old: list[Path]) -> Summary:
     check_data(cfg, 'train_dataloader', 'val_dataloader')
     if cfg.get('load_from'):  # what it lacks of the backbone is looked for when the model is there to tell
         local_file(cfg.load_from)
@@ -102,7 +134,6 @@ def train(
     if cfg.resume and cfg.model.get('backbone'):
         cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint, or that is refused
     batch = apply_batch(cfg, processes)
-    make_folder(cfg.work_dir, '--work-dir')
 
     runner = StrictRunner(cfg, batch=batch, skip_unreadable=skip_unreadable)
     if cfg.get('load_from') and not cfg.resume:
@@ -110,31 +141,64 @@ def train(
     runner.build_loop('train')
     runner.build_loop('val')
     pictures = PicturesHook(cfg.get('pictures') or 0)
-    runner.register_hook(pictures)
+    for hook in (SeedHook(), pictures, steady):
+        runner.register_hook(hook)
     if batch is not None:
         runner.logger.info(f'Batch: {batch}')
+    if is_main_process():
+        for file in old:
+            file.unlink()
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():
             # Schedulers count accumulated batches too, so torch sees one step before the optimiser's first.
             warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
             runner.train()
+    except Stop as stop:
+        if stop.iteration is None and runner.iter > runner.resumed_iter:  # in a validation
+            steady.finish(runner, runner.epoch, runner.iter)
+        message = _how_to_continue(runner, stop.number, stop.iteration)
+        raise Interrupted(message, 128 + stop.number) from None
     except KeyboardInterrupt:
         raise Interrupted(_how_to_continue(runner)) from None
+    finally:
+        steady.close()
     trained = runner.iter > runner.resumed_iter
+    validated = trained or getattr(runner.train_loop, 'validated', False)
     metrics = {
         name.removeprefix('val/'): float(buffer.current())
         for name, buffer in runner.message_hub.log_scalars.items()
-        if trained and name.startswith('val/') and not name.endswith('time')
+        if validated and name.startswith('val/') and not name.endswith('time')
     }
     seconds, work_dir = time.perf_counter() - start, Path(cfg.work_dir)
     skipped = {path for part in all_gather_object(passed_over(runner.train_dataloader.dataset)) for path in part}
     return Summary(
-        cfg.filename, work_dir, seconds, runner.last_checkpoint, metrics, pictures.folder, not trained, sorted(skipped)
+        cfg.filename,
+        work_dir,
+        seconds,
+        runner.last_checkpoint,
+        metrics,
+        pictures.folder,
+        not validated,
+        sorted(skipped),
     )
 
 
-def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed: int | None) -> None:
+@contextlib.contextmanager
+def _full_disk(work_dir: str) -> Iterator[None]:
+    """Makes a sentence of what loggers and others raise when they cannot write; our own writing has its own."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, UserError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f'{error.filename or work_dir} cannot be written ({error.strerror}): make room there and go on with --resume, or '
+            'choose another --work-dir'
+        ) from error
+
+
+def _set_options(cfg: Config, amp: bool, compile: bool, seed: int | None) -> None:
     randomness = cfg.get('randomness') or {}
     cfg.randomness = dict(randomness, seed=seed if seed is not None else randomness.get('seed') or 0)
     if compile:
@@ -144,16 +208,17 @@ def _set_options(cfg: Config, resume: str | None, amp: bool, compile: bool, seed
             raise UserError('--amp needs a GPU, and torch sees none')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _set_checkpoint(cfg: Config, resume: str | None, overwrite: bool, restarted: bool) -> list[Path]:
+    """Sets the checkpoint to go on from; returns the files to remove when the training begins."""
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
-    checkpoint = _newest(cfg) if resume == 'auto' else resume and Path(resume)
-    cfg.resume = bool(checkpoint)
+    checkpoint, old = by_main_process(lambda: choose(cfg.work_dir, resume, overwrite, restarted))
+    cfg.resume = checkpoint is not None
     if checkpoint:
-        if not checkpoint.is_file():
-            raise MissingFileError(
-                f'checkpoint not found: {checkpoint}; --resume alone takes the newest of {cfg.work_dir}'
-            )
         cfg.load_from = str(checkpoint)
+    return old
 
 
 def _prefer_load_from(cfg: Config, runner: StrictRunner) -> None:
@@ -167,34 +232,15 @@ def _prefer_load_from(cfg: Config, runner: StrictRunner) -> None:
         check_weights(cfg)
 
 
-def _newest(cfg: Config) -> Path | None:
-    """The checkpoint of the work directory to go on from; None if there is none at all."""
-    units = _units(cfg)
-    newest = latest_checkpoint(cfg.work_dir, units)
-    found = sorted(f.name for f in Path(cfg.work_dir).glob('*.pth') if not f.name.startswith('best_'))
-    if newest is None and found:
-        raise UserError(
-            f'--resume: {cfg.work_dir} has {", ".join(found[:4])}{", ..." * (len(found) > 4)}, but no complete '
-            f'{" or ".join(f"{u}_*.pth" for u in units)} to go on from: name one by --resume FILE, or start anew in another '
-            '--work-dir'
-        )
-    for file in (Path(cfg.work_dir) / name for name in found if name.startswith(units)):
-        if newest and file.stat().st_mtime_ns >= newest.stat().st_mtime_ns and not zipfile.is_zipfile(file):
-            warnings.warn(f'{file} is damaged, passed over; resuming from the older {newest}', stacklevel=2)
-    return newest
-
-
-def _units(cfg: Config) -> tuple[str, ...]:
-    # A run in epochs goes on from the end of one; in the middle the sampler's place is not in the checkpoint.
-    return ('epoch', 'iter') if 'max_iters' in cfg.train_cfg else ('epoch',)
-
-
-def _how_to_continue(runner: StrictRunner) -> str:
-    epoch, checkpoint = min(runner.epoch + 1, runner.max_epochs), runner.last_checkpoint
-    where = f'interrupted in epoch {epoch} of {runner.max_epochs}, iteration {runner.iter} of {runner.max_iters}'
+def _how_to_continue(runner: StrictRunner, number: int = signal.SIGINT, iteration: int | None = None) -> str:
+    by = 'interrupted' if number == signal.SIGINT else f'stopped by {signal.Signals(number).name}'
+    epoch, stage = runner.epoch, runner.message_hub.runtime_info.get('loop_stage')
+    where = f'the validation after epoch {epoch}' if stage == 'val' else f'epoch {min(epoch + 1, runner.max_epochs)}'
+    done = runner.iter if iteration is None else iteration
+    where = f'{by} in {where} of {runner.max_epochs}, iteration {done} of {runner.max_iters}'
+    checkpoint = runner.last_checkpoint
     if checkpoint is None:
         return f'{where}, before the first checkpoint of this run: nothing to resume'
-    if not checkpoint.name.startswith(_units(runner.cfg)):
-        return f'{where}. {checkpoint} is the last checkpoint; it can be tested, but not resumed from'
-    resume = f'--resume {shlex.quote(str(checkpoint))}'
+    here = checkpoint.parent.resolve() == Path(runner.work_dir).resolve()
+    resume = '--resume' if here else f'--resume {shlex.quote(str(checkpoint))}'
     return f'{where}. {checkpoint} is the last checkpoint: the same command with {resume} goes on from it'

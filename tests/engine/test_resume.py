@@ -5,9 +5,10 @@ import os
 import pytest
 import torch
 
-from eca_mm.engine import Interrupted, load_config
-from eca_mm.engine.train import _newest
-from eca_mm.errors import MissingFileError, UserError
+from eca_mm.checkpoints import read_checkpoint
+from eca_mm.engine import Interrupted
+from eca_mm.engine.work_dir import newest
+from eca_mm.errors import ExistingFileError, MissingFileError, UserError
 from eca_mm.models import ECAResNet
 from tests.support import NO_VALIDATION, train_shortly
 
@@ -30,21 +31,12 @@ default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1))
 param_scheduler = dict(_delete_=True, type='LinearLR', by_epoch=False, begin=0, end=3)
 """)
     run = dict(config=file, epochs=None, **NO_VALIDATION)
-    with pytest.raises(Interrupted, match=r'iteration 1 of 3\. .*iter_2\.pth is the last.* with --resume \S+ goes on'):
+    with pytest.raises(Interrupted, match=r'iteration 1 of 3\. .*iter_2\.pth is the last.* with --resume goes on'):
         trained(**run, custom_hooks=[dict(type='Interrupt', after=2)])
     whole = (tmp_path / 'work/iter_1.pth').read_bytes()
     assert trained(**run, resume='auto').checkpoint.name == 'iter_3.pth'
     assert 'resumed epoch: 0, iter: 2' in capsys.readouterr().out
     assert (tmp_path / 'work/iter_1.pth').read_bytes() == whole  # not written anew
-
-
-def test_in_the_middle_of_an_epoch(trained):
-    """Its checkpoints are no place to resume from, and neither Ctrl-C nor --resume says otherwise."""
-    changes = dict(default_hooks__checkpoint__by_epoch=False)
-    with pytest.raises(Interrupted, match=r'iter_1\.pth is the last checkpoint; it can be tested, but not resumed'):
-        trained(**changes, custom_hooks=[dict(type='Interrupt', after=1)])
-    with pytest.raises(UserError, match=r'--resume: .* has iter_1\.pth, but no complete epoch_\*\.pth to go on from'):
-        trained(**changes, resume='auto')
 
 
 def test_nothing_is_started_anew(trained, tmp_path):
@@ -62,13 +54,22 @@ def test_nothing_is_started_anew(trained, tmp_path):
         trained('', resume='auto')
 
 
-def test_a_damaged_one_is_passed_over_with_a_warning(classifier, epoch_1, tmp_path):
-    whole = epoch_1.read_bytes()
-    (tmp_path / 'epoch_1.pth').write_bytes(whole)
-    (tmp_path / 'epoch_2.pth').write_bytes(whole[: len(whole) // 2])
-    os.utime(tmp_path / 'epoch_1.pth', (1, 1))
-    with pytest.warns(UserWarning, match=r'epoch_2\.pth is damaged, passed over; resuming from the older .*epoch_1'):
-        assert _newest(load_config(classifier, work_dir=str(tmp_path))).name == 'epoch_1.pth'
+def test_the_newest_is_the_one_of_most_iterations(epoch_1, tmp_path):
+    """Whenever it was written; damaged ones, by 4 KB of zeros or at the end, are passed over with a warning."""
+    state = torch.load(epoch_1, weights_only=False)
+    for name, iteration in (('epoch_1', 2), ('resume_iter_3', 3), ('epoch_2', 4), ('epoch_3', 6), ('resume_iter_7', 7)):
+        state['meta']['iter'] = iteration
+        torch.save(state, tmp_path / f'{name}.pth')
+    os.utime(tmp_path / 'epoch_1.pth')
+    whole = (tmp_path / 'epoch_3.pth').read_bytes()
+    middle = len(whole) // 2
+    (tmp_path / 'resume_iter_7.pth').write_bytes(whole[:middle])
+    (tmp_path / 'epoch_3.pth').write_bytes(whole[:middle] + bytes(4096) + whole[middle + 4096 :])
+    with pytest.raises(UserError, match=r'epoch_3\.pth is damaged: .*checksum'):
+        read_checkpoint(tmp_path / 'epoch_3.pth')
+    with pytest.warns(UserWarning, match=r'damaged, passed over; resuming from the older .*epoch_2\.pth') as warned:
+        assert newest(tmp_path).name == 'epoch_2.pth'
+    assert [next(n for n in ('resume_iter_7', 'epoch_3') if n in str(w.message)) for w in warned]
 
 
 def test_weights_alone(trained, epoch_1, tmp_path):
@@ -100,13 +101,28 @@ def test_load_from_what_lacks_attention(trained, tmp_path):
         trained('other', **changes, model__backbone__init_cfg=dict(type='Pretrained', checkpoint='nowhere.pth'))
 
 
-def test_files_of_another_run(trained, tmp_path):
-    """A new run in a used folder does not take them for its own."""
-    (tmp_path / 'work').mkdir()
-    torch.save(dict(state_dict={}), tmp_path / 'work/epoch_9.pth')
+def test_checkpoints_of_another_run(trained, epoch_1, tmp_path):
+    """A new run does not mix with them, and replaces them only when asked to, when it begins."""
+    work, never = (
+        tmp_path / 'work',
+        dict(default_hooks__checkpoint__interval=9, default_hooks__checkpoint__save_last=False),
+    )
+    work.mkdir()
+    (work / 'epoch_1.pth').write_bytes(epoch_1.read_bytes())
+    torch.save(dict(meta=dict(iter=18)), work / 'epoch_9.pth')
+    for run in (dict(), dict(resume=str(epoch_1))):
+        with pytest.raises(
+            ExistingFileError, match=r'checkpoints of an earlier run \(epoch_1.pth, epoch_9.pth\).*--overwrite'
+        ):
+            trained(**run)
+    with pytest.raises(ExistingFileError, match=r'newer checkpoints than epoch_1\.pth \(epoch_9\.pth\)'):
+        trained(resume=str(work / 'epoch_1.pth'))
+    with pytest.raises(MissingFileError, match='data not found'):
+        trained(overwrite=True, train_dataloader__dataset__data_root='nowhere')
+    assert len(list(work.glob('*.pth'))) == 2
     with pytest.raises(Interrupted, match='before the first checkpoint of this run: nothing to resume'):
-        trained(custom_hooks=[dict(type='Interrupt', after=1)])
-    never = dict(default_hooks__checkpoint__interval=9, default_hooks__checkpoint__save_last=False)
+        trained(overwrite=True, custom_hooks=[dict(type='Interrupt', after=1)])
+    assert not list(work.glob('*.pth'))
     assert trained(**NO_VALIDATION, **never).checkpoint is None
 
 
@@ -117,17 +133,16 @@ def test_from_elsewhere(trained, epoch_1):
 
 
 def test_another_batch(trained, epoch_1):
-    """Twice the images per step in as many iterations per epoch: the counters agree, the optimiser's batch does not."""
+    """The same images per step in another split go on; others are refused, though the counters agree."""
     with pytest.raises(
-        UserError, match='was trained with 1 process x 8 images x 1 .*, this run has 1 process x 4 .* x 2 '
+        UserError, match='was trained with 1 process x 8 images x 1 .*, this run has 1 process x 4 images x 1 '
     ):
-        trained(resume=str(epoch_1), train_dataloader__batch_size=4, train_dataloader__dataset__indices=8)
+        trained(resume=str(epoch_1), images_per_step=4, train_dataloader__dataset__indices=8)
 
 
 def test_epochs_that_end_elsewhere(trained, epoch_1):
     """Of another dataset, or with other batches."""
-    for change, end in ((dict(dataset__indices=24), 3),):
-        with pytest.raises(
-            UserError, match=f'end at iteration 2, this run has it at {end}: resume from the end of an epoch'
-        ):
-            trained(resume=str(epoch_1), **{f'train_dataloader__{key}': value for key, value in change.items()})
+    with pytest.raises(
+        UserError, match='epoch 1 end at iteration 2, this run has it at 3: resume with the same dataset'
+    ):
+        trained(resume=str(epoch_1), train_dataloader__dataset__indices=24)

@@ -1,0 +1,198 @@
+"""Checkpoints: at any step, before the old ones go, beside the training."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_distributed, is_main_process, master_only
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import EpochBasedTrainLoop
+
+from eca_mm.engine.stopping import Signals, Stop
+from eca_mm.engine.work_dir import last_validated, write_validated
+from eca_mm.output import write_atomically
+
+KEPT = 2  # of the checkpoints for resuming alone
+
+
+class NewBeforeOld(CheckpointHook):
+    """mmengine's CheckpointHook, which removes a file only when the one that replaces it is on the disk."""
+
+    def before_train(self, runner: Any) -> None:
+        super().before_train(runner)
+        self.file_backend: Any = _Later(self.file_backend)
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
+        super()._save_checkpoint_with_step(runner, step, meta)
+        best = getattr(self, 'best_ckpt_path_dict', None) or dict(best=getattr(self, 'best_ckpt_path', None))
+        self.file_backend.remove_now({self.last_ckpt, *best.values()})
+
+
+class _Later:
+    """A file backend that keeps what is to be removed."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._waiting: list[tuple[Callable[[str], None], str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._waiting.append((self._backend.remove, path))
+
+    def rmtree(self, path: str) -> None:
+        self._waiting.append((self._backend.rmtree, path))
+
+    def remove_now(self, kept: set[str]) -> None:
+        for remove, path in self._waiting:
+            if path not in kept and self._backend.exists(path):
+                remove(path)
+        self._waiting.clear()
+
+
+class _Handed(LocalBackend):
+    """A file backend that hands what it is to write to a function; mmengine takes only texts as a backend's arguments."""
+
+    to: Callable[[bytes, str], None]
+
+    def put(self, obj: bytes, filepath: str) -> None:
+        _Handed.to(obj, filepath)
+
+
+register_backend('eca_mm.handed', _Handed, force=True)
+
+
+class SteadyHook(Hook):
+    """Keeps a run from losing work: checkpoints by time, an end at a whole step on a signal, randomness by place.
+
+    These checkpoints are ``resume_iter_N.pth``, the last two of which are kept. One that is due by time is written by a thread
+    of the main process, which takes from the training no more than serializing it into memory; one for a signal, at once.
+
+    Args:
+        signals: Entered.
+        minutes: Between two checkpoints; None for those of epochs alone.
+        timeout: How long processes wait for one another, in seconds.
+    """
+
+    priority = 'LOWEST'  # after the optimiser's schedules, averaged weights and the other checkpoints
+
+    def __init__(self, signals: Signals, minutes: float | None, timeout: float) -> None:
+        self.signals, self.minutes, self.timeout = signals, minutes, timeout
+        self.group: Any = None
+        self.seconds: list[float] = []  # that each checkpoint by time took from the training
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+        self._saved_at = time.monotonic()
+
+    def before_train(self, runner: Any) -> None:
+        if is_distributed():  # on CPUs, so that no GPU is waited for
+            self.group = torch.distributed.new_group(backend='gloo', timeout=timedelta(seconds=self.timeout))
+        if is_main_process() and last_validated(runner.work_dir) > runner.iter:  # of a run that is written over
+            write_validated(runner.work_dir, runner.iter, {})
+
+    def before_train_epoch(self, runner: Any) -> None:
+        self.signals.finishing = True
+
+    def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
+        loop, done = runner.train_loop, runner.iter + 1
+        in_epochs = isinstance(loop, EpochBasedTrainLoop)
+        if done % getattr(runner.optim_wrapper, '_accumulative_counts', 1) or done == loop.max_iters:
+            return  # in the middle of a step, or at the end
+        if in_epochs and batch_idx + 1 == len(loop.dataloader):
+            return  # what comes at the end of an epoch comes first
+        self._save_or_stop(runner, runner.epoch, done)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self._save_or_stop(runner, runner.epoch + 1, runner.iter)
+        self.signals.finishing = False
+
+    def _save_or_stop(self, runner: Any, epoch: int, iteration: int) -> None:
+        have = runner.last_saved_iter == iteration
+        if have:
+            self._saved_at = time.monotonic()
+        if number := self._agreed():
+            self.finish(runner, epoch, iteration)
+            if self.group is not None:
+                torch.distributed.barrier(self.group)  # whoever ends first has torchrun end the others
+            raise Stop(number, iteration)
+        if self.minutes is not None and not have and time.monotonic() - self._saved_at >= 60 * self.minutes:
+            self._save_beside(runner, epoch, iteration)
+
+    def _agreed(self) -> int:
+        if self.group is None:
+            return self.signals.received
+        number = torch.tensor(self.signals.received)
+        torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX, self.group)
+        return int(number)
+
+    def finish(self, runner: Any, epoch: int, iteration: int) -> None:
+        """Makes sure that there is a checkpoint of this iteration on the disk."""
+        self.wait()
+        if runner.last_saved_iter != iteration:
+            self._save(runner, epoch, iteration, lambda data, path: self._write(runner, data, path))
+
+    @master_only
+    def _save_beside(self, runner: Any, epoch: int, iteration: int) -> None:
+        start = time.monotonic()
+        self.wait()  # never two at once
+
+        def put(data: bytes, path: str) -> None:
+            self._writing = self._thread.submit(self._write, runner, data, path)
+
+        self._save(runner, epoch, iteration, put)
+        self._saved_at = time.monotonic()
+        self.seconds.append(self._saved_at - start)
+
+    def wait(self) -> None:
+        """Waits for the thread that writes.
+
+        Raises:
+            UserError: If it could not.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _save(self, runner: Any, epoch: int, iteration: int, put: Callable[[bytes, str], None]) -> None:
+        _Handed.to = put
+        runner.save_checkpoint(
+            runner.work_dir,
+            f'resume_iter_{iteration}.pth',
+            meta=dict(epoch=epoch, iter=iteration),
+            by_epoch=False,
+            backend_args=dict(backend='eca_mm.handed'),
+        )
+
+    def _write(self, runner: Any, data: bytes, path: str) -> None:
+        runner.last_checkpoint = write_atomically(path, data)
+        for old in _resuming_alone(runner.work_dir)[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, Any] | None = None) -> None:
+        if is_main_process():
+            write_validated(runner.work_dir, runner.iter, metrics or {})  # the best checkpoint is there
+
+    def after_val_iter(self, *_: Any, **__: Any) -> None:
+        if self.signals.received:  # where what the handler raised was swallowed
+            raise Stop(self.signals.received)
+
+    def after_train(self, runner: Any) -> None:
+        self.wait()
+        if is_main_process() and runner.last_checkpoint and not runner.last_checkpoint.name.startswith('resume_'):
+            for old in _resuming_alone(runner.work_dir):
+                old.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Ends the thread, after what it is writing."""
+        self._thread.shutdown()
+
+
+def _resuming_alone(folder: str | Path) -> list[Path]:
+    return sorted(Path(folder).glob('resume_iter_*.pth'), key=lambda file: int(file.stem.rsplit('_', 1)[1]))
