@@ -3,14 +3,16 @@
 
 tools/benchmark.py
 tools/benchmark.py imagenet/eca_resnet50 timm/ecaresnet50 --device cuda --batch 256 --amp --channels-last
+tools/benchmark.py imagenet/eca_resnet50 imagenet/eca_resnet50@layers --modes train finetune inference
 tools/benchmark.py faster_rcnn_eca_r50_fpn_1x --batch 1 --rounds 5
+tools/benchmark.py --everything
 """
 
 import argparse
 
 from arguments import parse_and_run
 
-NOT_SETTINGS = ('names', 'detectors', 'peers', 'out', 'force', 'traceback')
+NOT_SETTINGS = ('names', 'detectors', 'peers', 'everything', 'out', 'force', 'traceback')
 
 
 def main(a: argparse.Namespace) -> None:
@@ -19,11 +21,16 @@ def main(a: argparse.Namespace) -> None:
     from eca_mm.analysis.speed import benchmark
     from eca_mm.analysis.workload import BenchmarkSettings
     from eca_mm.errors import UserError
-    from eca_mm.paper.benchmark_models import benchmark_models
+    from eca_mm.paper.benchmark_models import benchmark_models, everything
 
     if a.names and (a.detectors or not a.peers):
         raise UserError('--detectors and --no-peers choose among all models: leave them out beside names')
     a.device = a.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if a.everything:
+        for models, settings in everything(a.device, a.rounds):
+            print(report := benchmark(models, settings, a.out))
+            print(f'written: {report.file}')
+        return
     models = benchmark_models(a.names, detectors=a.detectors, peers=a.peers)
     settings = BenchmarkSettings(**{key: value for key, value in vars(a).items() if key not in NOT_SETTINGS})
     report = benchmark(models, settings, a.out, force=a.force)
@@ -36,11 +43,20 @@ if __name__ == '__main__':
     p.add_argument('names', nargs='*', metavar='NAME', help='configs of Tables 2 and 4, or timm/resnet50 and its like')
     p.add_argument('--detectors', action='store_true', help='without names: Table 4 too')
     p.add_argument('--no-peers', dest='peers', action='store_false', help="without names: leave timm's networks out")
-    p.add_argument('--modes', nargs='+', choices=('train', 'inference'), default=('train', 'inference'), help='(both)')
+    p.add_argument(
+        '--everything', action='store_true', help='all measurements of docs/speed.md: only --device, --rounds'
+    )
+    p.add_argument(
+        '--modes',
+        nargs='+',
+        choices=('train', 'finetune', 'inference'),
+        default=('train', 'inference'),
+        help='(train inference); finetune: training with norms on their running statistics, as in detectors',
+    )
     p.add_argument('--rounds', type=int, default=20, help='turns of each model (%(default)s)')
     p.add_argument('--iterations', type=int, default=5, help='batches in a turn (%(default)s)')
     p.add_argument('--batch', type=int, default=8, help='images in a batch (%(default)s)')
-    p.add_argument('--size', type=int, help='height and width of the images (224, detectors 800)')
+    p.add_argument('--size', type=int, help='height and width of the images (224, detectors 800 x 1333)')
     p.add_argument('--device', choices=('cpu', 'cuda'), help='(cuda, if there is a GPU)')
     p.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
     p.add_argument('--channels-last', action='store_true', help='memory format of weights and images')

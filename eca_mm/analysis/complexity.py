@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from eca_mm.models.attention import ChannelAttention
+from eca_mm.models.attention import CBAMLayer, ChannelAttention
 
 Rule = Callable[[Any, Tensor, Tensor], int]  # module, its first input, its output -> operations
 
@@ -59,8 +59,17 @@ THOP = Convention(
         nn.Linear: lambda module, x, y: y.numel() * (2 * module.in_features - 1),  # multiplications and additions
         nn.AdaptiveAvgPool2d: _per_input(1),
         nn.MaxPool2d: _per_input(0),
+        CBAMLayer: _per_input(1),  # its global average pooling, as in other channel attention
     },
     'last',
+)
+# Multiply-adds of the layers with weights, and of nothing else: no products of queries, keys and values.
+WEIGHTED = Convention(
+    {
+        **dict.fromkeys((nn.Conv1d, nn.Conv2d), _conv),
+        nn.Linear: lambda module, x, y: y.numel() * module.in_features,
+    },
+    'every',
 )
 # The official MobileNetV2 pools before its classifier with a function, which thop did not see.
 THOP_MOBILENET = Convention({**THOP.rules, nn.AdaptiveAvgPool2d: _per_input(0)}, THOP.shared)

@@ -47,8 +47,8 @@ class Line:
     ratio: float  # speed divided by that of the baseline in the same round
     ratio_q25: float
     ratio_q75: float
-    peak_memory_MiB: float | None = None  # noqa: N815  on a GPU, see Workload
-    saved_for_backward_MiB: float | None = None  # noqa: N815  in training, see saved_for_backward()
+    peak_memory_MiB: float | None = None  # noqa: N815  see Workload
+    saved_for_backward_MiB: float | None = None  # noqa: N815  with gradients, see saved_for_backward()
 
 
 def summarise(
@@ -79,12 +79,12 @@ class BenchmarkReport(NamedTuple):
 
     def __str__(self) -> str:
         titles = ('model', 'mode', 'images/s', '25-75%', 'ratio', '25-75%', 'MiB peak, saved')
-        text = ['{:<28}{:<11}{:>9}  {:<15}{:>6}  {:<13}{}'.format(*titles)]
+        text = ['{:<30}{:<11}{:>9}  {:<15}{:>6}  {:<13}{}'.format(*titles)]
         for x in self.lines:
             memory = ', '.join('-' if m is None else f'{m:.0f}' for m in (x.peak_memory_MiB, x.saved_for_backward_MiB))
             speeds = f'{x.images_per_s_q25:.1f}-{x.images_per_s_q75:.1f}'
             text.append(
-                f'{x.model:<28}{x.mode:<11}{x.images_per_s:>9.1f}  {speeds:<15}'
+                f'{x.model:<30}{x.mode:<11}{x.images_per_s:>9.1f}  {speeds:<15}'
                 f'{x.ratio:>6.3f}  {x.ratio_q25:.3f}-{x.ratio_q75:.3f}  {memory}'
             )
         return '\n'.join(text)

@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._C._profiler import _ExperimentalConfig
+from torch.autograd import ProfilerConfig, ProfilerState
 
 from eca_mm.errors import UserError
 
+MODES = ('train', 'finetune', 'inference')
 VERSIONS = ('torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'eca_mm')
 
 
@@ -38,12 +41,13 @@ class BenchmarkSettings:
         UserError: If a number is not positive or the device cannot be used.
     """
 
-    # 'train': forward, loss, backward and a step of SGD; 'inference': logits, or a detector's predictions.
+    # 'train': forward, loss, backward and a step of SGD; 'finetune': the same with all batch norms on their running
+    # statistics, as detectors are trained (norm_eval); 'inference': logits, or a detector's predictions.
     modes: Sequence[str] = ('train', 'inference')
     rounds: int = 20  # after the first one, which warms up; every model has its turn in every round
     iterations: int = 5  # batches in a turn
     batch: int = 8  # images
-    size: int | None = None  # height and width of the images in pixels; by default 224, and 800 for detectors
+    size: int | None = None  # height and width of the images in pixels; by default 224, and 800 x 1333 for detectors
     device: str = 'cpu'  # or 'cuda'
     amp: bool = False  # torch's mixed precision in its default type: float16 on a GPU, bfloat16 on a CPU
     channels_last: bool = False  # memory format of weights and images
@@ -78,7 +82,7 @@ class BenchmarkSettings:
             'layout': 'channels_last' if self.channels_last else 'contiguous',
             'compile': self.compile,
             'batch': self.batch,
-            'size': self.size or '224 (detectors 800)',
+            'size': self.size or '224 (detectors 800 x 1333)',
             'threads': torch.get_num_threads(),
             'iterations per round': self.iterations,
             'tf32 convolutions': self.device == 'cuda' and torch.backends.cudnn.allow_tf32,
@@ -105,22 +109,24 @@ def seeded() -> Iterator[None]:
 
 
 class Workload:
-    """A model on its device with a fixed batch of random images (N, 3, size, size), already normalised.
+    """A model on its device with a fixed batch of random images (N, 3, H, W), already normalised.
 
     Classifiers: logits, and cross-entropy with random labels. Detectors: mmdet's losses with up to nine random boxes an
     image, and the whole ``predict``. With random weights they find nothing, so mask heads idle in inference; on images
     far smaller than 300 pixels the number of proposals, and so the work, depends on the weights.
 
     Attributes:
-        peak: By mode, on a GPU: the most bytes that were allocated for this model's weights, buffers, momentum, gradients
-            and activations, without the images. All models stay on the device; the others' bytes are subtracted.
+        peak: By mode, the most bytes that were allocated for this model's weights, buffers, momentum, gradients and
+            activations, without the images: on a GPU in the turns, on a CPU in a step after them. All models stay on the
+            device; the others' bytes are subtracted.
     """
 
     @seeded()
     def __init__(self, model: BenchmarkModel, settings: BenchmarkSettings) -> None:
         self.settings = settings
         self.peak: dict[str, int] = {}
-        device, size = settings.device, settings.size or (800 if model.detector else 224)
+        device, default = settings.device, (800, 1333) if model.detector else (224, 224)
+        shape = 3, *((settings.size, settings.size) if settings.size else default)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         raw: Any = model.build()
         raw.to(device=device, memory_format=layout)
@@ -132,14 +138,14 @@ class Workload:
         if model.detector:
             from mmdet.testing import demo_mm_inputs
 
-            batch = demo_mm_inputs(settings.batch, (3, size, size), num_classes=80, with_mask=raw.with_mask)
+            batch = demo_mm_inputs(settings.batch, shape, num_classes=80, with_mask=raw.with_mask)
             data = raw.data_preprocessor(batch, True)
             images, samples = data['inputs'].contiguous(memory_format=layout), data['data_samples']
             unlabelled = deepcopy(samples)  # predictions are written into them
             self._predict = lambda: self.model(images, unlabelled, mode='predict')
             self._loss = lambda: raw.parse_losses(self.model(images, samples, mode='loss'))[0]
         else:
-            images = torch.randn(settings.batch, 3, size, size, device=device).contiguous(memory_format=layout)
+            images = torch.randn(settings.batch, *shape, device=device).contiguous(memory_format=layout)
             labels = torch.randint(1000, (settings.batch,), device=device)
             self._predict = lambda: self.model(images)
             self._loss = lambda: nn.functional.cross_entropy(self.model(images), labels)
@@ -149,7 +155,7 @@ class Workload:
             return self._loss()
 
     def _step(self, mode: str) -> None:
-        if mode == 'train':
+        if mode != 'inference':
             self.scaler.scale(self.loss()).backward()
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -160,14 +166,12 @@ class Workload:
 
     def turn(self, mode: str) -> float:
         """Seconds for the batches of one turn."""
-        self.model.train(mode == 'train')
+        self._set(mode)
         on_gpu = self.settings.device == 'cuda'
         if on_gpu:
-            momenta = (v for state in self.optimizer.state.values() for v in state.values() if torch.is_tensor(v))
-            resident = sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers(), *momenta))
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-            others = torch.cuda.memory_allocated() - resident
+            others = torch.cuda.memory_allocated() - self._resident()
         start = perf_counter()
         for _ in range(self.settings.iterations):
             self._step(mode)
@@ -176,13 +180,42 @@ class Workload:
             self.peak[mode] = max(self.peak.get(mode, 0), torch.cuda.max_memory_allocated() - others)
         return perf_counter() - start
 
+    def _set(self, mode: str) -> None:
+        self.model.train(mode != 'inference')
+        if mode == 'finetune':
+            for layer in self.model.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+
+    def _resident(self) -> int:
+        """Bytes of weights, buffers and momentum."""
+        momenta = (v for state in self.optimizer.state.values() for v in state.values() if torch.is_tensor(v))
+        return sum(t.nbytes for t in (*self.model.parameters(), *self.model.buffers(), *momenta))
+
     def memory(self, mode: str) -> dict[str, Any]:
         """In MiB; what cannot be measured is left out."""
-        memory = {'peak_memory_MiB': self.peak[mode] / 2**20} if mode in self.peak else {}
-        if mode == 'train':
-            self.model.train()
+        self._set(mode)
+        if self.settings.device == 'cpu':
+            self.peak[mode] = self._resident() + peak_of_cpu(lambda: self._step(mode))
+        memory = {'peak_memory_MiB': self.peak[mode] / 2**20}
+        if mode != 'inference':
             memory['saved_for_backward_MiB'] = saved_for_backward(self.model, self.loss) / 2**20
         return memory
+
+
+def peak_of_cpu(step: Callable[[], object]) -> int:
+    """The most bytes that ``step()`` has in torch's tensors at once, besides those that are there before."""
+    config = ProfilerConfig(ProfilerState.CPU, False, True, False, False, False, _ExperimentalConfig())
+    torch.autograd._enable_profiler_legacy(config)  # with every allocation in turn, unlike torch.profiler
+    try:
+        step()
+    finally:
+        events = torch.autograd._disable_profiler_legacy()
+    now = peak = 0
+    for event in (event for thread in events for event in thread if event.kind() == 'memory_alloc'):
+        now += event.cpu_memory_usage()
+        peak = max(peak, now)
+    return peak
 
 
 def saved_for_backward(model: nn.Module, loss: Callable[[], Tensor]) -> int:

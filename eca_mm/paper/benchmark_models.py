@@ -4,14 +4,15 @@ import difflib
 import importlib
 import importlib.util
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from eca_mm.analysis.workload import BenchmarkModel
+from eca_mm.analysis.workload import MODES, BenchmarkModel, BenchmarkSettings
 from eca_mm.errors import UserError
+from eca_mm.models.backbones.common import AttentionBlock
 from eca_mm.paper.tables import TABLES
 
 LAYERS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -22,7 +23,8 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
 
     Args:
         names: Configs of the tables that are timed, or peers. Each brings the first row of its group along, which it is
-            compared with. By default all classifiers that have a config.
+            compared with. By default all classifiers that have a config. With '@layers' behind it, a config's blocks end
+            layer by layer, without the fast paths of docs/speed.md.
         detectors: Without names: the detectors too.
         peers: Without names: timm's networks too, if timm is installed: 'timm/resnet50', 'timm/seresnet50',
             'timm/ecaresnet50' and so on, which are ``timm.models.resnet.ResNet(Bottleneck, layers)``, plain or with
@@ -31,10 +33,13 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     Raises:
         UserError: If a name is unknown or has no config.
     """
-    known = {model.name: model for model in (*sorted(_rows(), key=lambda model: model.detector), *_peers())}
+    rows = sorted(_rows(), key=lambda model: model.detector)
+    known = {model.name: model for model in (*rows, *_peers())}
     wanted = {name.removeprefix('configs/').removesuffix('.py') for name in names} or {
         m.name for m in known.values() if (detectors or not m.detector) and (peers or not m.name.startswith('timm/'))
     }
+    for m in rows:
+        known[f'{m.name}@layers'] = m._replace(name=f'{m.name}@layers', build=partial(_layer_by_layer, m.build))
     for name in sorted(wanted - set(known)):
         if any(row.config == name for table in TABLES.values() if table.timed for row in table.rows):
             raise UserError(f'{name} has no implementation yet: there is no configs/{name}.py')
@@ -45,6 +50,40 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
         raise UserError(f'unknown model {name!r}: {hint}')
     wanted |= {known[name].baseline for name in wanted}
     return [model for model in known.values() if model.name in wanted]
+
+
+EVERYTHING = (
+    'imagenet/eca_resnet50',
+    'imagenet/eca_resnet50@layers',
+    'imagenet/se_resnet50',
+    'imagenet/se_resnet50@layers',
+)
+EVERYTHING_PEERS = ('timm/ecaresnet50', 'timm/seresnet50')
+EVERYTHING_DETECTORS = ('faster_rcnn_eca_r50_fpn_1x', 'faster_rcnn_eca_r50_fpn_1x@layers')
+
+
+def everything(device: str, rounds: int = 15) -> Iterator[tuple[list[BenchmarkModel], BenchmarkSettings]]:
+    """The measurements of docs/speed.md for a device: ResNet-50 with ECA and SE, ours and timm's, and a detector."""
+    gpu = device == 'cuda'
+    classifiers = benchmark_models([*EVERYTHING, *(EVERYTHING_PEERS if importlib.util.find_spec('timm') else ())])
+    detectors = benchmark_models(EVERYTHING_DETECTORS)
+    options: dict[str, Any] = dict(device=device, rounds=rounds, iterations=5 if gpu else 1)
+    large = dict(options, modes=MODES, batch=128 if gpu else 8)
+    yield classifiers, BenchmarkSettings(**large)
+    yield classifiers, BenchmarkSettings(**large, channels_last=True)
+    yield detectors, BenchmarkSettings(**options, modes=['inference'], batch=1)
+    if gpu:
+        yield classifiers, BenchmarkSettings(**large, channels_last=True, amp=True)
+        yield classifiers, BenchmarkSettings(**large, channels_last=True, amp=True, compile=True)
+        yield detectors, BenchmarkSettings(**options, modes=['train', 'inference'], batch=2, amp=True)
+
+
+def _layer_by_layer(build: Callable[[], nn.Module]) -> nn.Module:
+    model = build()
+    for block in model.modules():
+        if isinstance(block, AttentionBlock):
+            block.fused = False
+    return model
 
 
 def _rows() -> Iterator[BenchmarkModel]:

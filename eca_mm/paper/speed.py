@@ -48,6 +48,7 @@ def _read(file: Path) -> tuple[str, list[tuple[str, str, float]]]:
         lines = [
             (line['model'], MODES[line['mode']], float(line['ratio']))
             for line in csv.DictReader(line for line in text if not line.startswith('#'))
+            if line['mode'] != 'finetune'  # no column of a table
         ]
         compiled = ', compiled' if header['compile'] == 'True' else ''
         where = f'{header["device"]}, {header["dtype"]}, {header["layout"]}{compiled}, batch {header["batch"]}'

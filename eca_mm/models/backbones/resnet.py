@@ -38,7 +38,11 @@ class _AttentionBlock(AttentionBlock):
         return self.tail(norm(conv(out)), identity)
 
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
-        return self.relu(self.drop_path(self.attend(out)) + identity)
+        out = self.drop_path(self.attend(out))
+        if self.slot is None:
+            out += identity  # in place, as mmpretrain: a layer in the slot may need its output for backward
+            return self.relu(out)
+        return self.relu(out + identity)
 
 
 class AttentionBasicBlock(_AttentionBlock, BasicBlock):
