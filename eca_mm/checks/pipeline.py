@@ -65,7 +65,7 @@ class GuardedPipeline(NamingPipeline):
             self.passed_over[index] = True
             if int(self.all_parts.sum()) <= self.most:
                 return None
-            also = f', and {self.most} others were passed over already' if self.most else ''
+            also = f', after {self.most} that --skip-unreadable allowed' if self.most else ''
             raise UnreadableImage(
                 f'{error}{also}; tools/doctor.py CONFIG finds all such images, and --skip-unreadable N goes on past at most N '
                 'in training'

@@ -63,7 +63,7 @@ def test_a_few_are_passed_over(dataset, tmp_path):
         assert len(names) == 12 and not {f'{tmp_path}/train/{i}.png' for i in (3, 7)} & set(names)
         assert passed_over(spoilt) == [f'{tmp_path}/train/{i}.png' for i in (3, 7)]
     guard_images(spoilt, most=1)
-    with pytest.raises(UnreadableImage, match=r'train/7\.png .*and 1 others were passed over already'):
+    with pytest.raises(UnreadableImage, match=r'train/7\.png .*after 1 that --skip-unreadable allowed'):
         [spoilt[i] for i in range(12)]
 
 
