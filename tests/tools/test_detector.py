@@ -91,10 +91,20 @@ def test_ctrl_c_and_then_resume(in_process, tmp_path, shapes_root):
 
 
 @pytest.mark.slow
-def test_the_embedded_default_reaches_its_ap(run_tool, tmp_path):
-    """The README's first command: AP50 of 0.70 or more on held-out images, from scratch."""
-    screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path / 'work'))
-    assert float(re.search(r'coco/bbox_mAP_50 +(\S+)', screen[screen.index('\nTrained ') :])[1]) >= 0.70
+def test_the_shapes_are_learnt(run_tool, tmp_path):
+    """The README's first command, with ResNet-18 for two of the three epochs: AP50 of two seeds was 0.58 and 0.44.
+
+    The command itself takes three times as long; docs/training.md has its AP over seeds and thread counts.
+    """
+    options = {
+        'model.backbone.depth': 18,
+        'model.neck.in_channels': '[64,128,256,512]',
+        'train_cfg.max_epochs': 2,
+        'train_cfg.val_interval': 2,
+        'param_scheduler.1.T_max': 2,
+    }
+    screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path / 'work', *as_arguments(options)))
+    assert float(re.search(r'coco/bbox_mAP_50 +(\S+)', screen[screen.index('\nTrained ') :])[1]) >= 0.3
 
 
 @pytest.mark.slow
