@@ -16,7 +16,18 @@ from eca_mm.models.attention import *  # noqa: F403
 if TYPE_CHECKING:
     from eca_mm.models.backbones import *  # noqa: F403
 
-BACKBONES = ['AttentionMobileNetV2', 'AttentionResNet', 'ECAMobileNetV2', 'ECAResNet']
+BACKBONES = [
+    'AAResNet',
+    'AttentionBehind',
+    'AttentionDenseNet',
+    'AttentionInceptionV3',
+    'AttentionMobileNetV2',
+    'AttentionPreActResNet',
+    'AttentionResNeXt',
+    'AttentionResNet',
+    'ECAMobileNetV2',
+    'ECAResNet',
+]
 __all__ = [*attention.__all__, *BACKBONES]
 
 

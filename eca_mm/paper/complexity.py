@@ -66,7 +66,12 @@ def attention_layers(model: Any) -> list[tuple[int, nn.Module]]:
 
 
 def count_classifier(
-    row: Row, *, kilo: int = 1000, convention: Convention = THOP, by_group: Mapping[str, Convention] | None = None
+    row: Row,
+    *,
+    kilo: int = 1000,
+    convention: Convention = THOP,
+    by_group: Mapping[str, Convention] | None = None,
+    copied: Mapping[str, Convention | None] | None = None,
 ) -> dict[str, Measurement]:
     """Counts on an image of 224 x 224.
 
@@ -75,16 +80,22 @@ def count_classifier(
         kilo: What the paper's M is the square of, and its G the cube: 1000 or 1024.
         convention: How the paper counted operations.
         by_group: Other conventions, for the rows of a group.
+        copied: For rows, by their config, whose numbers the paper copied from their own papers, in 10^6 and 10^9: how these
+            counted, None for all multiply-adds.
     """
+    copied = copied or {}
     model = build_on_meta(row)
     image = torch.empty(1, 3, 224, 224, device='meta')
-    convention = (by_group or {}).get(row.group, convention)
+    convention = copied.get(row.config) or (by_group or {}).get(row.group, convention)
     modules: list[Count] = []
     operators = count_operators(  # of the same forward pass
         lambda: modules.append(count_modules(model, lambda: model(image, mode='tensor'), convention))
     )
     total = parameters(model)
-    return _measured(row, total, modules[0].total, kilo, total, operators)
+    if row.config in copied:
+        kilo = 1000
+    operations = operators.total if copied.get(row.config, convention) is None else modules[0].total
+    return _measured(row, total, operations, kilo, total, operators)
 
 
 def count_detector(row: Row) -> dict[str, Measurement]:

@@ -26,7 +26,7 @@ def test_is_up_to_date(cells):
 def test_model_index_accepts_it():
     index = modelindex.load(str(REPOSITORY / 'eca_mm/.mim/model-index.yml'))
     assert not index.check(silent=True)
-    assert len(index.models) == 24
+    assert len(index.models) == 30
     assert all((REPOSITORY / model.config).is_file() for model in index.models)
 
 

@@ -8,7 +8,7 @@ import pytest
 from eca_mm.paper import TABLES, beside_the_paper, tables
 from eca_mm.paper.accuracy import measure_work_dirs
 from eca_mm.paper.complexity import measure_complexity
-from eca_mm.paper.index import index_files
+from eca_mm.paper.index import RESULTS, index_files
 from eca_mm.paper.reproduce import select_tables
 from tests.support import REPOSITORY, quietly
 
@@ -66,7 +66,7 @@ def test_all(reproduced):
     printed = sum(n is not None for table in TABLES.values() for row in table.rows for n in row.printed.values())
     assert sum(c['paper'] is not None for c in records) == printed
     assert 'Table 5: Instance segmentation' in reproduced.screen and '320.0' in reproduced.screen
-    assert reproduced.screen.endswith('checked: 58 numbers, 0 off\n')
+    assert reproduced.screen.endswith('checked: 70 numbers, 0 off\n')
     assert {f.name for f in (reproduced.folder / 'report').iterdir()} == {
         'index.html', 'report.csv', 'report.json', 'report.md'
     }  # fmt: skip
@@ -130,7 +130,7 @@ class TestTableOfAnotherPaper:
         text = files[REPOSITORY / 'configs/small/metafile.yml']
         assert '- Name: Small' in text and text.count('In Collection: Small') == 2
         assert 'Top 1 Accuracy: 72.6' in text and 'Top 1 Accuracy: 72.5' in text
-        assert '| `imagenet/eca_mobilenet_v2` | 3.50M | 0.301 | 3.51M / 3.50M |' in files[REPOSITORY / 'README.md']
+        assert '| `imagenet/eca_mobilenet_v2` | 3.50M | 0.301 | 3.51M | 3.50M |' in files[REPOSITORY / RESULTS]
 
     def test_names_are_unique(self, other):
         (other / 'twice.py').write_text(OTHER_PAPER)

@@ -1,0 +1,33 @@
+"""The ResNet of AA-Net."""
+
+from typing import Any
+
+from mmengine.registry import MODELS
+
+from eca_mm.models.attention import AAConv2d
+from eca_mm.models.backbones.resnet import AttentionResNet
+
+
+@MODELS.register_module(force=True)  # over the function of eca_mm.models
+class AAResNet(AttentionResNet):
+    """:class:`AttentionResNet` whose 3x3 convolutions of the last three stages are attention-augmented (AA-Net's Section 4.2).
+
+    Args:
+        depth: 50, 101 or 152.
+        augmentation: Arguments of :class:`~eca_mm.models.attention.AAConv2d`: heads, key_ratio, value_ratio.
+        size: Of the images that it is trained for, in pixels; the distances of its positions come from it.
+        kwargs: As for :class:`AttentionResNet`.
+
+    Raises:
+        UserError: As both.
+    """
+
+    res_layers: list[str]
+
+    def __init__(self, depth: int, augmentation: dict[str, Any] | None = None, size: int = 224, **kwargs: Any) -> None:
+        super().__init__(depth, **kwargs)
+        for stage, name in enumerate(self.res_layers[1:], 1):
+            for block in self.get_submodule(name).children():
+                conv: Any = block.conv2
+                options = {'size': size // 2 ** (stage + 2), **(augmentation or {})}
+                block.conv2 = AAConv2d(conv.in_channels, conv.out_channels, 3, conv.stride[0], **options)
