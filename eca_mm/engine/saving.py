@@ -26,9 +26,19 @@ class NewBeforeOld(CheckpointHook):
     def before_train(self, runner: Any) -> None:
         super().before_train(runner)
         self.file_backend: Any = _Later(self.file_backend)
+        own = Path(self.out_dir) / self.filename_tmpl.format(runner.epoch if self.by_epoch else runner.iter)
+        if runner.last_checkpoint == own:
+            self.last_ckpt = str(own)  # written anew when a validation that it still lacks gives a best one
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
         super()._save_checkpoint_with_step(runner, step, meta)
+        self._remove()
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict[str, Any]) -> None:
+        super()._save_best_checkpoint(runner, metrics)
+        self._remove()
+
+    def _remove(self) -> None:
         best = getattr(self, 'best_ckpt_path_dict', None) or dict(best=getattr(self, 'best_ckpt_path', None))
         self.file_backend.remove_now({self.last_ckpt, *best.values()})
 

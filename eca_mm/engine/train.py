@@ -40,12 +40,15 @@ class Summary:
     checkpoint: Path | None  # the last one, or the one that a finished run was resumed from
     metrics: dict[str, float] = field(default_factory=dict)  # by name, of the last validation
     pictures: Path | None = None  # folder of pictures with detections
-    finished_before: bool = False  # nothing was left to train
+    finished_before: bool = False  # nothing was left to train or to validate
+    only_validated: bool = False  # nothing was left to train
     unreadable: list[str] = field(default_factory=list)  # images that were passed over
     options: list[str] = field(default_factory=list)  # arguments with which tools/test.py sees the same data and model
 
     def __str__(self) -> str:
         lines = [f'Trained {self.config} in {self.seconds / 60:.1f} min']
+        if self.only_validated:
+            lines = [f'{self.config} was trained already: its last validation, which had not been finished, was run']
         lines += [f'  {name:<24} {value:.4f}' for name, value in self.metrics.items()]
         if self.finished_before:
             lines = [f'{self.config} was finished already: nothing was trained, and nothing validated']
@@ -164,11 +167,11 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
     finally:
         steady.close()
     trained = runner.iter > runner.resumed_iter
-    validated = trained or getattr(runner.train_loop, 'validated', False)
+    only_validated = not trained and getattr(runner.train_loop, 'validated', False)
     metrics = {
         name.removeprefix('val/'): float(buffer.current())
         for name, buffer in runner.message_hub.log_scalars.items()
-        if validated and name.startswith('val/') and not name.endswith('time')
+        if (trained or only_validated) and name.startswith('val/') and not name.endswith('time')
     }
     seconds, work_dir = time.perf_counter() - start, Path(cfg.work_dir)
     skipped = {path for part in all_gather_object(passed_over(runner.train_dataloader.dataset)) for path in part}
@@ -179,8 +182,9 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
         runner.last_checkpoint,
         metrics,
         pictures.folder,
-        not validated,
-        sorted(skipped),
+        finished_before=not trained and not only_validated,
+        only_validated=only_validated,
+        unreadable=sorted(skipped),
     )
 
 

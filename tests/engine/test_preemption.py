@@ -1,12 +1,20 @@
 """Runs that are ended at any step: what they say and leave, and that they end as if they had not been."""
 
+import errno
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.registry import HOOKS
 
 from eca_mm.engine import Interrupted
-from tests.support import NO_VALIDATION
+from eca_mm.engine.work_dir import LOCK, claimed
+from eca_mm.errors import UserError
+from tests.support import NO_VALIDATION, REPOSITORY, train_shortly
 
 # Two epochs of four steps of four images, in two accumulated batches, by two data workers; flips, crops and dropped paths.
 AUGMENTED = dict(
@@ -34,8 +42,6 @@ def assert_equal(one, other):
 
 @pytest.fixture(scope='module')
 def uninterrupted(classifier, tmp_path_factory):
-    from tests.support import train_shortly
-
     return weights(train_shortly(classifier, tmp_path_factory.mktemp('whole'), **AUGMENTED, **NO_VALIDATION).checkpoint)
 
 
@@ -61,3 +67,139 @@ def test_neither_workers_nor_the_split_change_the_images(trained, uninterrupted)
     """Without data workers, the same weights to the bit."""
     run = AUGMENTED | NO_VALIDATION
     assert_equal(weights(trained('alone', **run | dict(train_dataloader__num_workers=0)).checkpoint), uninterrupted)
+
+
+def test_another_split_of_the_batch(trained):
+    """Resumed with four images at once instead of two times two: the same but for rounding, the schedules too."""
+    run = AUGMENTED | NO_VALIDATION | dict(model__backbone__drop_path_rate=0.0, train_dataloader__num_workers=0)
+    whole = weights(trained('whole', **run).checkpoint)
+    with pytest.raises(Interrupted):
+        trained('stopped', **run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=4)])
+    one = torch.load(
+        trained('stopped', resume='auto', **run | dict(train_dataloader__batch_size=4)).checkpoint, weights_only=False
+    )
+    assert one['meta']['iter'] == 8
+    for key, value in whole.items():
+        torch.testing.assert_close(one['state_dict'][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_validation_cut_short_is_run_again(trained, tmp_path):
+    """After the last epoch too, and the best checkpoint is made then."""
+    run = dict(
+        epochs=1, default_hooks__checkpoint__save_best='accuracy/top1', default_hooks__checkpoint__rule='greater'
+    )
+    with pytest.raises(
+        Interrupted, match='stopped by SIGHUP in the validation after epoch 1 of 1, iteration 2 of 2.*epoch_1'
+    ):
+        trained(**run, custom_hooks=[dict(type='Signal', number=signal.SIGHUP, validation=True)])
+    best = tmp_path / 'work/best_accuracy_top1_epoch_1.pth'
+    assert not best.exists()
+    summary = trained(**run, resume='auto')
+    assert set(summary.metrics) == {'accuracy/top1', 'accuracy/top5'} and best.exists()
+    assert 'was trained already: its last validation, which had not been finished, was run' in str(summary)
+    assert trained(**run, resume='auto').finished_before
+
+
+def test_the_new_file_is_whole_before_the_old_one_goes(trained, tmp_path, monkeypatch):
+    """With one checkpoint kept, and one best: a kill while the second is written loses neither."""
+    monkeypatch.setitem(CheckpointHook.rule_map, 'greater', lambda x, y: True)
+    kept = {f'default_hooks__checkpoint__{key}': value for key, value in (('max_keep_ckpts', 1), ('rule', 'greater'))}
+    run = dict(kept, default_hooks__checkpoint__save_best='accuracy/top1', train_cfg__val_interval=1)
+    replace, work = os.replace, tmp_path / 'work'
+    for cut, left in (
+        ('epoch_2.pth', {'epoch_1.pth', 'best_accuracy_top1_epoch_1.pth'}),
+        ('best_accuracy_top1_epoch_2.pth', {'epoch_2.pth', 'best_accuracy_top1_epoch_1.pth'}),
+    ):
+
+        def kill(source, target, cut=cut):
+            if target.name == cut:
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        monkeypatch.setattr(os, 'replace', kill)
+        with pytest.raises(Interrupted):
+            trained(**run, resume='auto')
+        assert {file.name for file in work.glob('*.pth')} == left
+    monkeypatch.setattr(os, 'replace', replace)
+    trained(**run, resume='auto')
+    assert {file.name for file in work.glob('*.pth')} == {'epoch_2.pth', 'best_accuracy_top1_epoch_2.pth'}
+
+
+def test_checkpoints_by_time(trained, tmp_path, monkeypatch):
+    """The last two, beside those of epochs; what goes wrong beside the training is said in it."""
+    run = dict(NO_VALIDATION, images_per_step=2, checkpoint_every=1e-9)
+    with pytest.raises(Interrupted, match=r'resume_iter_\d\.pth is the last'):
+        trained(**run, custom_hooks=[dict(type='Interrupt', after=6)])
+    assert sorted(file.name for file in (tmp_path / 'work').glob('*.pth')) == ['resume_iter_4.pth', 'resume_iter_5.pth']
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(UserError, match=r'resume_iter_6\.pth cannot be written \(No space left on device\): make room'):
+        trained(**run, resume='auto')
+
+
+@HOOKS.register_module(force=True)
+class FullDisk(Hook):
+    def after_train_iter(self, *_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'scalars.json')
+
+
+def test_a_disk_that_is_full_elsewhere(trained):
+    with pytest.raises(
+        UserError, match=r'scalars\.json cannot be written \(No space left on device\): make room there and'
+    ):
+        trained(custom_hooks=[dict(type='FullDisk')])
+
+
+def test_one_run_in_a_folder(trained, tmp_path):
+    """What a kill does not leave locked."""
+    (tmp_path / 'work').mkdir()
+    holding = 'import fcntl, sys; f = open(sys.argv[1], "w"); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()'
+    with subprocess.Popen(
+        [sys.executable, '-c', holding, tmp_path / 'work' / LOCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match='another run is writing into .*work'):
+            trained()
+        other.kill()
+        other.wait()
+    with claimed(tmp_path / 'work'):
+        pass
+
+
+def test_a_group_that_torchrun_starts_again(tmp_path, monkeypatch):
+    """It knows its folder by its name, whoever left or joined; another run does not."""
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '0')
+    for run, expected in (('a', False), ('a', True), ('ab', False), ('none', False), ('none', False)):
+        monkeypatch.setenv('TORCHELASTIC_RUN_ID', run)
+        with claimed(tmp_path) as restarted:
+            assert restarted == expected
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
+    with claimed(tmp_path) as restarted:
+        assert restarted
+    monkeypatch.delenv('TORCHELASTIC_RESTART_COUNT')
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path / 'new'):
+        1 / 0  # noqa: B018
+    assert not (tmp_path / 'new').exists()  # nothing came of it
+
+
+def test_a_second_signal_ends_at_once():
+    """Even a process that hangs in a library, which Python's handlers do not reach."""
+    hanging = """
+import ctypes
+from eca_mm.engine.stopping import Signals
+with Signals() as signals:
+    signals.finishing = True
+    print(flush=True)
+    while True:
+        ctypes.CDLL(None).sleep(100)
+"""
+    with subprocess.Popen([sys.executable, '-c', hanging], stdout=subprocess.PIPE, cwd=REPOSITORY) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 128 + signal.SIGTERM
