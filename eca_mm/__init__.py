@@ -17,6 +17,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from eca_mm import checkpoints, models, output  # output registers the file backend eca_mm.atomic
 from eca_mm.models.attention import *  # noqa: F403
+from eca_mm.models.fuse import fuse_for_inference  # noqa: F401
 from eca_mm.version import __version__
 
 # `_base_ = 'eca_mm::imagenet/eca_resnet50.py'`, from now on in this process: mmengine offers nothing that works earlier.

@@ -11,7 +11,16 @@ import argparse
 
 from arguments import parse_and_run, parser
 
-OF_EXPORTS = ('format', 'part', 'size', 'batch', 'dynamic', 'tolerance', 'rounds')  # a release has no use for them
+OF_EXPORTS = (
+    'format',
+    'part',
+    'size',
+    'batch',
+    'dynamic',
+    'tolerance',
+    'rounds',
+    'fuse',
+)  # a release has no use for them
 
 
 def main(a: argparse.Namespace) -> None:
@@ -46,6 +55,7 @@ if __name__ == '__main__':
         '--tolerance', type=float, help='greatest difference of an output, as a part of its greatest value (0.0001)'
     )
     p.add_argument('--rounds', type=int, help='of timing, 0 for none (10)')
+    p.add_argument('--fuse', action='store_true', default=None, help='compute gates early as well (docs/speed.md)')
     p.add_argument('--force', action='store_true', help='write over what exists')
     p.add_argument('--release', action='store_true', help='publish the checkpoint: strip, name by hash, describe')
     parse_and_run(p, main)

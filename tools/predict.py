@@ -12,9 +12,11 @@ from arguments import parse_and_run, parser
 
 def main(a: argparse.Namespace) -> None:
     from eca_mm.engine import find_images, load_config, load_model, predict
+    from eca_mm.models import fuse_for_inference
 
     cfg, files = load_config(a.config, cfg_options=a.cfg_options), find_images(a.images)
     model = load_model(cfg, a.checkpoint, device=a.device)
+    model = fuse_for_inference(model) if a.fuse else model
     found = predict(model, files, a.out_dir, threshold=a.threshold, cam=a.cam)
     print(f'{len(found)} images: pictures and JSON in {a.out_dir}')
 
@@ -27,4 +29,5 @@ if __name__ == '__main__':
     p.add_argument('--threshold', type=float, default=0.3, help='least score of a drawn box (%(default)s)')
     p.add_argument('--cam', metavar='LAYER', help='draw the class activation map of a layer, such as backbone.layer4')
     p.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
+    p.add_argument('--fuse', action='store_true', help='fold batch norms and compute gates early (docs/speed.md)')
     parse_and_run(p, main)

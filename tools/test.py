@@ -15,7 +15,7 @@ def main(a: argparse.Namespace) -> None:
     from eca_mm.engine import evaluate, load_config
 
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
-    metrics = evaluate(cfg, a.checkpoint, out=a.out, launcher=a.launcher)
+    metrics = evaluate(cfg, a.checkpoint, out=a.out, launcher=a.launcher, fuse=a.fuse)
     if is_main_process():
         for name, value in metrics.items():
             print(f'{name:<24} {value:.4f}')
@@ -26,4 +26,5 @@ if __name__ == '__main__':
     p = run_parser(__doc__)
     p.add_argument('checkpoint', help='a file or URL')
     p.add_argument('--out', metavar='PREFIX', help="write predictions in COCO's result format: PREFIX.bbox.json, ...")
+    p.add_argument('--fuse', action='store_true', help='fold batch norms and compute gates early (docs/speed.md)')
     parse_and_run(p, main)

@@ -9,13 +9,16 @@ from eca_mm.checkpoints.download import local_file
 from eca_mm.engine.distributed import init_distributed
 from eca_mm.engine.files import check_data, require
 from eca_mm.engine.metrics import Metrics
-from eca_mm.engine.runner import StrictRunner, restored_globals
+from eca_mm.engine.runner import StrictRunner, bare_model, restored_globals
 from eca_mm.errors import UserError
+from eca_mm.models import fuse_for_inference
 from eca_mm.output import make_folder
 
 
 @restored_globals()
-def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none') -> dict[str, float]:
+def evaluate(
+    cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none', fuse: bool = False
+) -> dict[str, float]:
     """Evaluates a checkpoint on the config's test set and writes ``metrics.json`` into the work directory.
 
     Args:
@@ -23,6 +26,7 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
         checkpoint: File or URL of the weights.
         out: Prefix for predictions in COCO's result format: ``out.bbox.json`` and, with masks, ``out.segm.json``.
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
+        fuse: Test the model that :func:`eca_mm.models.fuse_for_inference` makes of it.
 
     Returns:
         The metrics, by mmengine's names: ``coco/bbox_mAP``, ``accuracy/top1``, ...; none where mmdet's CocoMetric has not
@@ -50,6 +54,9 @@ def evaluate(cfg: Config, checkpoint: str, *, out: str | None = None, launcher: 
 
     runner = StrictRunner(cfg, strict=True)
     runner.build_loop('test')
+    if fuse:
+        runner.load_or_resume()
+        fuse_for_inference(bare_model(runner.model))
     metrics = runner.test()
     if is_main_process():
         # How far these weights were trained, or whose they are: the file's name may not tell.

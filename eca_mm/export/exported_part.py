@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from eca_mm.checkpoints import kernel_sizes, read_checkpoint
 from eca_mm.engine.model import model_of
 from eca_mm.errors import UserError
+from eca_mm.models import fuse_for_inference
 from eca_mm.paths import config_name
 from eca_mm.version import __version__
 
@@ -146,8 +147,8 @@ def _calibrate_batch_norm(network: ExportedPart) -> None:
     network.eval()
 
 
-def fold_batch_norm(network: ExportedPart) -> ExportedPart:
+def fold_batch_norm(network: ExportedPart, fuse: bool = False) -> ExportedPart:
     """A copy in which every batch norm after a convolution is part of it: ``w' = w g / s``, ``b' = (b - m) g / s + c``,
-    with ``s = sqrt(v + eps)`` and BN's running mean m and variance v, weight g and bias c.
+    with ``s = sqrt(v + eps)`` and BN's running mean m and variance v, weight g and bias c. With ``fuse`` gates come early.
     """
-    return fuse_conv_bn(copy.deepcopy(network))
+    return (fuse_for_inference if fuse else fuse_conv_bn)(copy.deepcopy(network))

@@ -50,6 +50,7 @@ def export(
     dynamic: bool = False,
     tolerance: float = 1e-4,
     rounds: int = 10,
+    fuse: bool = False,
     force: bool = False,
 ) -> ExportReport:
     """Writes a part of a model for another runtime, batch norm folded, if it computes what PyTorch does.
@@ -70,6 +71,8 @@ def export(
         tolerance: Greatest difference of an output from PyTorch's, relative to that output's greatest value: see
             :class:`~eca_mm.export.parity.Difference`.
         rounds: Of timing; 0 for none.
+        fuse: Compute the gates of attention before the last convolution of their block, too: see
+            :func:`eca_mm.models.fuse_for_inference`.
         force: Write over a file that exists.
 
     Raises:
@@ -103,7 +106,7 @@ def export(
     with TemporaryDirectory() as folder:
         file = Path(folder) / f'network{kind.suffixes[0]}'
         with quietly(f'the export as {kind.label}'), torch.no_grad():
-            kind.write(fold_batch_norm(network), example, dynamic, metadata, file)
+            kind.write(fold_batch_norm(network, fuse), example, dynamic, metadata, file)
             run = kind.read(file)
         for shape, outputs in expected.items():
             with quietly(f'the network exported as {kind.label}, run on images {shape},'):

@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 
 from eca_mm.models import attention
 from eca_mm.models.attention import *  # noqa: F403
+from eca_mm.models.fuse import fuse_for_inference
 
 if TYPE_CHECKING:
     from eca_mm.models.backbones import *  # noqa: F403
@@ -28,7 +29,7 @@ BACKBONES = [
     'ECAMobileNetV2',
     'ECAResNet',
 ]
-__all__ = [*attention.__all__, *BACKBONES]
+__all__ = [*attention.__all__, *BACKBONES, 'fuse_for_inference']
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmcv.cnn.bricks import build_plugin_layer
 from mmengine.model import PretrainedInit
 from mmengine.registry import MODELS
@@ -24,12 +25,14 @@ class AttentionBlock(nn.Module, ABC):
 
     Attributes:
         fused: Whether a fast path may compute the end of the block where it gives the same (docs/speed.md).
+        folded: Whether gates are computed early where a norm is part of its convolution, as ``fuse_for_inference`` makes it.
         attention_name: Where the layer is registered in the block, e.g. ``'eca'`` or ``'conv.eca'``; None without one.
     """
 
     out_channels: int
     with_cp: bool
     fused = True
+    folded = False
     attention_name: str | None = None
 
     @property
@@ -59,12 +62,28 @@ class AttentionBlock(nn.Module, ABC):
             passed: Modules around or after these layers that the fast path passes over.
         """
         attention: Any = self.slot
+        if self.folded and type(norm) is nn.Identity and ops.gates(attention):
+            return None if ops.hooked((conv, attention, *passed)) else self._folded_end(z, conv, identity, relu)
         if not self.fused or not ops.usable(z, conv, norm, attention, passed):
             return None
         coefficients = ops.Coefficients(norm, attention)
-        if relu and identity is not None and ops.commutes(z, conv, norm):
+        if relu and identity is not None and conv.bias is None and not norm.training and ops.commutes(z, conv):
             return ops.conv_tail(z, conv.weight, identity, coefficients)
         return ops.norm_tail(conv(z), identity, coefficients, relu)
+
+    def _folded_end(self, z: Tensor, conv: Any, identity: Tensor | None, relu: bool) -> Tensor:
+        """The block's end where the norm is part of the convolution: the gate before it, in torch's public operators."""
+        attention: Any = self.slot
+        if relu and identity is not None and self.fused and ops.fits(z, conv, attention) and ops.commutes(z, conv):
+            return ops.conv_tail(z, conv.weight, identity, ops.Folded(conv.bias, attention))
+        out = conv(z)
+        early = (
+            ops.pointwise(conv) and conv.in_channels <= conv.out_channels
+        )  # GAP commutes with it, and reads less there
+        pooled = conv(z.mean((2, 3), keepdim=True)) if early else out.mean((2, 3), keepdim=True)
+        gate = attention.weights(pooled.flatten(1))[:, :, None, None]
+        out = out * gate if identity is None else torch.addcmul(identity, out, gate)
+        return out.relu() if relu else out
 
     @abstractmethod
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:

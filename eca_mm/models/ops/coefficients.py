@@ -50,6 +50,23 @@ class Coefficients:
         self.norm.num_batches_tracked += 1
 
 
+@dataclass(frozen=True)
+class Folded:
+    """:class:`Coefficients` where the norm is part of the convolution, and u is what that gives without its bias:
+    ``s = attention.weights(g(u) + bias)``, ``A = s``, ``B = s bias``.
+    """
+
+    bias: Tensor  # of the convolution, (C,)
+    attention: ChannelAttention
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.attention.parameters()]
+
+    def __call__(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.attention.fast_weights(mean + self.bias)
+        return s, s * self.bias
+
+
 class SmallGraph:
     """Autograd within an autograd function: outputs from leaves, and later the leaves' gradients."""
 

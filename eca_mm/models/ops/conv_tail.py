@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from eca_mm.models.ops import aten
-from eca_mm.models.ops.coefficients import Coefficients, SmallGraph, differentiable, needs_graph
+from eca_mm.models.ops.coefficients import Coefficients, Folded, SmallGraph, differentiable, needs_graph
 
 
-def conv_tail(z: Tensor, weight: Tensor, identity: Tensor, coefficients: Coefficients) -> Tensor:
-    """``ReLU(attention(norm(conv(z))) + identity)``, where the norm uses its running statistics.
+def conv_tail(z: Tensor, weight: Tensor, identity: Tensor, coefficients: Coefficients | Folded) -> Tensor:
+    """``ReLU(attention(norm(conv(z))) + identity)``, where the norm uses its running statistics or is part of the convolution.
 
     Average pooling commutes with a 1x1 convolution, ``g(W z) = W g(z)``: A and B of :class:`Coefficients` are known before
     it, and become part of it: ``A (W z) + identity = (A W) z + identity``, one matrix product per image that starts at the
@@ -39,7 +39,7 @@ def _forward(z: Tensor, w: Tensor, identity: Tensor, a: Tensor, b: Tensor) -> Te
 class _ConvTail(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, coefficients: Coefficients, z: Tensor, weight: Tensor, identity: Tensor, *parameters: Tensor
+        ctx: Any, coefficients: Coefficients | Folded, z: Tensor, weight: Tensor, identity: Tensor, *parameters: Tensor
     ) -> Tensor:
         z, w = aten.dense(z), weight.flatten(1)
         ctx.graph = SmallGraph(lambda pooled, w: coefficients(pooled @ w.T), (z.mean((2, 3)), w))
