@@ -46,7 +46,9 @@ def train_shortly(config, work_dir, resume=None, overwrite=False, checkpoint_eve
 def _state_of_the_process():
     current = [dict(manager._instance_dict) for manager in (DefaultScope, MessageHub, Visualizer)]
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)]
-    return current, dict(CheckpointLoader._schemes), warnings.filters[:], dict(os.environ), handlers
+    imports = ('KMP_', 'TORCHINDUCTOR_')  # what torch sets when it first imports parts of itself
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(imports)}
+    return current, dict(CheckpointLoader._schemes), warnings.filters[:], environment, handlers
 
 
 def as_arguments(options):
