@@ -22,6 +22,7 @@ DETECTORS = sorted(f.stem for f in CONFIGS.glob('*_1x.py'))
 SHAPES = sorted(f.stem for f in CONFIGS.glob('*_shapes.py'))
 CLASSIFIERS = sorted(f'imagenet/{f.stem}' for f in CONFIGS.glob('imagenet/*.py'))
 OF_TIMM = [name for name in DETECTORS if name.endswith('d_fpn_1x')]  # ECA-ResNet-D, not in the paper
+EXAMPLES = sorted(f'examples/{f.stem}' for f in CONFIGS.glob('examples/*.py'))
 LEGACY = sorted(f'legacy/{f.stem}' for f in CONFIGS.glob('legacy/[!_]*.py'))
 
 # The authors' weights; without a depth, MobileNetV2's.
@@ -133,6 +134,15 @@ def test_detector_builds(name):
     assert model.with_mask == name.startswith('mask')
 
 
+@pytest.mark.parametrize('name', EXAMPLES)
+def test_example_builds(name):
+    backbone = build_on_meta(Row(name, '', '', {})).backbone
+    check_backbone(backbone, name)
+    assert (backbone.frozen_stages, backbone.norm_eval) == (1, True)
+    depth = facts(name)[1]
+    assert load(name).model.backbone.init_cfg.checkpoint == f'checkpoints/eca_resnet{depth}.pth'
+
+
 @pytest.mark.parametrize('name', CLASSIFIERS)
 def test_classifier_builds(name):
     model = build_on_meta(Row(name, '', '', {}))
@@ -140,9 +150,11 @@ def test_classifier_builds(name):
     assert model(torch.empty(2, 3, 64, 64, device='meta'), mode='tensor').shape == (2, 1000)
 
 
-@pytest.mark.parametrize(
-    'name', ['faster_rcnn_eca_r50_fpn_1x', 'mask_rcnn_se_r50_fpn_1x', 'mask_rcnn_eca_r50_fpn_shapes']
-)
+@pytest.mark.parametrize('name', [
+    'faster_rcnn_eca_r50_fpn_1x', 'mask_rcnn_se_r50_fpn_1x', 'mask_rcnn_eca_r50_fpn_shapes',
+    'examples/retinanet_eca_r50_fpn_1x', 'examples/detr_eca_r50_150e',
+])  # fmt: skip
+@pytest.mark.filterwarnings('ignore:To copy construct from a tensor:UserWarning')  # mmdet's cross-entropy, in DETR
 def test_detector_learns(name):
     torch.manual_seed(0)
     model = build_model(load(name)).train()
@@ -205,7 +217,7 @@ def test_configs_of_other_libraries_learn(base, backbone, tmp_path):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES)
+@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES + EXAMPLES)
 def test_checkpoints_are_written_atomically(name):
     """A kill in the middle leaves the one before."""
     assert load(name).default_hooks.checkpoint.backend_args == dict(backend='eca_mm.atomic')
@@ -221,7 +233,7 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES + LEGACY)
+@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES + LEGACY + EXAMPLES)
 def test_header_has_the_command_and_the_papers_numbers(name):
     header = ast.get_docstring(ast.parse((CONFIGS / f'{name}.py').read_text()))
     line, command = header.split('\n\n')[:2]

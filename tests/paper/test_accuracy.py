@@ -186,7 +186,8 @@ class TestWorkDirs:
         assert len(problems) == 3
 
 
-def test_commands_name_the_last_epoch():
+def test_commands_name_the_last_epoch(monkeypatch, tmp_path):
     cells = {(c.row, c.column): c for c in beside_the_paper([TABLE2], {})}
     assert cells['imagenet/mobilenet_v2', 'Top-1'].source.endswith('work_dirs/mobilenet_v2/epoch_400.pth')
-    assert cells['imagenet/a2_resnet50', 'Top-1'].source == 'no implementation yet'
+    monkeypatch.setattr('eca_mm.paper.table.CONFIGS', tmp_path)
+    assert {c.source for c in beside_the_paper([TABLE2], {})} == {'no implementation yet'}

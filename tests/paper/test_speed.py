@@ -19,7 +19,7 @@ class TestBenchmarkModels:
         names = [c.name for c in benchmark_models()]
         assert {f'imagenet/{a}resnet{n}' for a in ('', 'se_', 'eca_') for n in (50, 101, 152)} <= set(names)
         assert {f'timm/{a}resnet{n}' for a in ('', 'se', 'eca') for n in (50, 101, 152)} <= set(names)
-        assert 'imagenet/a2_resnet50' not in names and not [n for n in names if 'rcnn' in n]
+        assert not [n for n in names if 'rcnn' in n]
         assert not [c.name for c in benchmark_models(peers=False) if c.name.startswith('timm/')]
         detectors = {c.name for c in benchmark_models(detectors=True) if c.detector}
         assert detectors == {row.config for row in TABLES['table4'].rows}
@@ -45,11 +45,15 @@ class TestBenchmarkModels:
     @pytest.mark.parametrize(('name', 'sentence'), [
         ('imagenet/ecaresnet50', "unknown model 'imagenet/ecaresnet50': did you mean imagenet/eca_resnet50"),
         ('zzz', "unknown model 'zzz': choose from imagenet/resnet50, "),
-        ('imagenet/a2_resnet50', 'imagenet/a2_resnet50 has no implementation yet'),
     ])  # fmt: skip
     def test_wrong_name(self, name, sentence):
         with pytest.raises(ValueError, match=re.escape(sentence)):
             benchmark_models([name])
+
+    def test_a_row_without_a_config(self, monkeypatch, tmp_path):
+        monkeypatch.setattr('eca_mm.paper.table.CONFIGS', tmp_path)
+        with pytest.raises(ValueError, match='imagenet/a2_resnet50 has no implementation yet'):
+            benchmark_models(['imagenet/a2_resnet50'])
 
 
 @pytest.fixture
