@@ -1,11 +1,27 @@
 """The arguments that the tools share."""
 
 import argparse
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from mmengine.config import DictAction
+
+@contextmanager
+def uninterrupted_imports() -> Iterator[None]:
+    """Has Ctrl-C in an import end the process without a traceback: libraries catch it there, or print theirs."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+with uninterrupted_imports():
+    from mmengine.config import DictAction
 
 
 class Options(DictAction):
@@ -49,6 +65,7 @@ def repeated(a: argparse.Namespace) -> list[str]:
 def parse_and_run(p: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
     """Parses the command line before anything of eca_mm is imported, which takes seconds, and runs a tool with it."""
     a = p.parse_args()
-    from eca_mm.cli import run_tool
+    with uninterrupted_imports():
+        from eca_mm.cli import run_tool
 
     run_tool(partial(main, a))

@@ -8,13 +8,14 @@ torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py -
 
 import argparse
 
-from arguments import parse_and_run, repeated, run_parser
+from arguments import parse_and_run, repeated, run_parser, uninterrupted_imports
 
 
 def main(a: argparse.Namespace) -> None:
-    from mmengine.dist import is_main_process
+    with uninterrupted_imports():
+        from mmengine.dist import is_main_process
 
-    from eca_mm.engine import load_config, train
+        from eca_mm.engine import load_config, train
 
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
     summary = train(

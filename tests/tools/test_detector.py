@@ -55,8 +55,8 @@ def test_train_test_predict(in_process, shapes_root, tmp_path):
     assert set(prediction) == {'labels', 'scores', 'bboxes', 'masks'}
 
 
-def test_ctrl_c_and_then_resume(in_process, tmp_path, shapes_root):
-    """In the second epoch: a sentence says what to do, and doing it finishes the run."""
+def test_stopped_and_then_resumed(in_process, tmp_path, shapes_root):
+    """In the second epoch, by a signal to all processes: a sentence says what to do, and doing it finishes the run."""
     options = short(pictures=None, default_hooks__logger__interval=1, train_cfg__val_interval=2, images_per_step=2)
     options['train_dataloader.dataset.indices'] = 12
     run = ['--work-dir', tmp_path / 'work', *as_arguments(options)]
@@ -69,24 +69,26 @@ def test_ctrl_c_and_then_resume(in_process, tmp_path, shapes_root):
             text=True,
             env={**os.environ, 'SHAPES_ROOT': str(shapes_root)},
             start_new_session=True,
-            # A shell that starts the tests in the background has them, and hence this, ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process,
     ):
         for line in process.stdout:
             if 'Epoch(train) [2][1/6]' in line:
-                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the data loader's workers get it too
+                os.killpg(process.pid, signal.SIGTERM)  # as a scheduler does: the data loader's workers get it too
                 break
         process.stdout.read()
         process.wait(120)
     errors = (tmp_path / 'errors').read_text()
-    assert process.returncode == 130, errors
-    assert re.search(r'interrupted in epoch 2 of 2.*epoch_1\.pth is the last checkpoint.*--resume', errors)
-    assert 'Traceback' not in errors
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert 'SIGTERM: finishing this step' in errors and 'Traceback' not in errors
+    stopped = re.search(
+        r'stopped by SIGTERM in epoch 2 of 2, iteration (\d+) of 12\. .*resume_iter_\1\.pth is.*--resume', errors
+    )
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # no worker outlived it
 
-    screen = in_process('train', FASTER, '--resume', *run)
-    assert 'resumed epoch: 1, iter: 6' in screen
-    assert 'Epoch(train) [2][1/6]' in screen and 'Epoch(train) [1][' not in screen
+    screen, done = in_process('train', FASTER, '--resume', *run), int(stopped[1])
+    assert f'resumed epoch: 1, iter: {done}' in screen
+    assert f'Epoch(train) [2][{done - 5}/6]' in screen and f'[2][{done - 6}/6]' not in screen
     assert 'coco/bbox_mAP' in screen
 
 
