@@ -24,7 +24,7 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     Args:
         names: Configs of the tables that are timed, or peers. Each brings the first row of its group along, which it is
             compared with. By default all classifiers that have a config. With '@layers' behind it, a config's blocks end
-            layer by layer, without the fast paths of docs/speed.md.
+            layer by layer, without the fast paths of docs/speed.md; with '@triton', by them on a GPU too.
         detectors: Without names: the detectors too.
         peers: Without names: timm's networks too, if timm is installed: 'timm/resnet50', 'timm/seresnet50',
             'timm/ecaresnet50' and so on, which are ``timm.models.resnet.ResNet(Bottleneck, layers)``, plain or with
@@ -38,8 +38,9 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     wanted = {name.removeprefix('configs/').removesuffix('.py') for name in names} or {
         m.name for m in known.values() if (detectors or not m.detector) and (peers or not m.name.startswith('timm/'))
     }
-    for m in rows:
-        known[f'{m.name}@layers'] = m._replace(name=f'{m.name}@layers', build=partial(_layer_by_layer, m.build))
+    for m, end in itertools.product(rows, ('layers', 'triton')):
+        build = partial(_build_fused, m.build, False if end == 'layers' else end)
+        known[f'{m.name}@{end}'] = m._replace(name=f'{m.name}@{end}', build=build)
     for name in sorted(wanted - set(known)):
         if any(row.config == name for table in TABLES.values() if table.timed for row in table.rows):
             raise UserError(f'{name} has no implementation yet: there is no configs/{name}.py')
@@ -65,8 +66,11 @@ EVERYTHING_DETECTORS = ('faster_rcnn_eca_r50_fpn_1x', 'faster_rcnn_eca_r50_fpn_1
 def everything(device: str, rounds: int = 15) -> Iterator[tuple[list[BenchmarkModel], BenchmarkSettings]]:
     """The measurements of docs/speed.md for a device: ResNet-50 with ECA and SE, ours and timm's, and a detector."""
     gpu = device == 'cuda'
-    classifiers = benchmark_models([*EVERYTHING, *(EVERYTHING_PEERS if importlib.util.find_spec('timm') else ())])
-    detectors = benchmark_models(EVERYTHING_DETECTORS)
+    on_gpu = ('imagenet/eca_resnet50@triton', 'imagenet/se_resnet50@triton') if gpu else ()
+    classifiers = benchmark_models(
+        [*EVERYTHING, *on_gpu, *(EVERYTHING_PEERS if importlib.util.find_spec('timm') else ())]
+    )
+    detectors = benchmark_models([*EVERYTHING_DETECTORS, *(['faster_rcnn_eca_r50_fpn_1x@triton'] if gpu else ())])
     options: dict[str, Any] = dict(device=device, rounds=rounds, iterations=5 if gpu else 1)
     large = dict(options, modes=MODES, batch=128 if gpu else 8)
     yield classifiers, BenchmarkSettings(**large)
@@ -78,11 +82,11 @@ def everything(device: str, rounds: int = 15) -> Iterator[tuple[list[BenchmarkMo
         yield detectors, BenchmarkSettings(**options, modes=['train', 'inference'], batch=2, amp=True)
 
 
-def _layer_by_layer(build: Callable[[], nn.Module]) -> nn.Module:
+def _build_fused(build: Callable[[], nn.Module], fused: bool | str) -> nn.Module:
     model = build()
     for block in model.modules():
         if isinstance(block, AttentionBlock):
-            block.fused = False
+            block.fused = fused
     return model
 
 

@@ -24,14 +24,15 @@ class AttentionBlock(nn.Module, ABC):
     Takes features (N, C, H, W) and returns (N, C', H', W'); C' is ``out_channels``.
 
     Attributes:
-        fused: Whether a fast path may compute the end of the block where it gives the same (docs/speed.md).
+        fused: Whether a fast path may compute the end of the block where it gives the same (docs/speed.md): True on CPUs,
+            'triton' on GPUs too.
         folded: Whether gates are computed early where a norm is part of its convolution, as ``fuse_for_inference`` makes it.
         attention_name: Where the layer is registered in the block, e.g. ``'eca'`` or ``'conv.eca'``; None without one.
     """
 
     out_channels: int
     with_cp: bool
-    fused = True
+    fused: bool | str = True
     folded = False
     attention_name: str | None = None
 
@@ -64,7 +65,7 @@ class AttentionBlock(nn.Module, ABC):
         attention: Any = self.slot
         if self.folded and type(norm) is nn.Identity and ops.gates(attention):
             return None if ops.hooked((conv, attention, *passed)) else self._folded_end(z, conv, identity, relu)
-        if not self.fused or not ops.usable(z, conv, norm, attention, passed):
+        if not self.fused or not ops.usable(z, conv, norm, attention, passed, self.fused == 'triton'):
             return None
         coefficients = ops.Coefficients(norm, attention)
         if relu and identity is not None and conv.bias is None and not norm.training and ops.commutes(z, conv):
@@ -106,15 +107,18 @@ class AttentionBackbone(nn.Module):
     """Put before a backbone of mmpretrain: attention stage by stage, and strictly loaded pretrained weights.
 
     ``attention`` is one config or None for all stages, or one per stage; each stage takes the next of ``stage_attention``.
-    ``fused=False`` computes the ends of blocks layer by layer, as written, also where a fast path gives the same.
+    ``fused=False`` computes the ends of blocks layer by layer, as written, also where a fast path gives the same;
+    ``'triton'`` allows it on GPUs, where it has not been measured yet.
     """
 
     init_cfg: Any
 
     def __init__(
-        self, attention: Attention | Sequence[Attention], stages: int, fused: bool = True, **kwargs: Any
+        self, attention: Attention | Sequence[Attention], stages: int, fused: bool | str = True, **kwargs: Any
     ) -> None:
         self.stage_attention = iter(per_stage('attention', attention, stages))  # mmpretrain builds the stages in order
+        if fused not in (True, False, 'triton'):
+            raise UserError(f"fused must be True, False or 'triton', got {fused!r}")
         super().__init__(**kwargs)
         for block in self.modules():
             if isinstance(block, AttentionBlock):

@@ -65,8 +65,8 @@ class AttentionResNet(AttentionBackbone, ResNet):
         depth: 18, 34, 50, 101 or 152.
         attention: Config of the layer, e.g. ``dict(type='ECALayer')``, built with ``in_channels`` of the block's
             output; None for a plain ResNet; or a sequence of these, one per stage.
-        kwargs: ``fused=False`` switches the fast paths of docs/speed.md off. The others are arguments of
-            ``mmpretrain.ResNet``: out_indices, frozen_stages, norm_eval, norm_cfg, with_cp,
+        kwargs: ``fused=False`` switches the fast paths of docs/speed.md off, 'triton' switches them on for GPUs too. The
+            others are arguments of ``mmpretrain.ResNet``: out_indices, frozen_stages, norm_eval, norm_cfg, with_cp,
             drop_path_rate, deep_stem, avg_down, style, strides, dilations, zero_init_residual, init_cfg, ...
             ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` is strict here: see
             :func:`eca_mm.checkpoints.load_backbone`. ``with_cp`` saves memory by computing every block twice, and as

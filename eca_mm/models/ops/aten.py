@@ -79,10 +79,11 @@ def masked(g: Tensor, y: Tensor | None, like: Tensor) -> Tensor:
     return aten.threshold_backward.grad_input(g, y, 0, grad_input=torch.empty_like(like))
 
 
-def sums(g: Tensor, u: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """``sum(g u)`` and ``sum(g)`` over each channel of each image, (N, C)."""
+def masked_sums(g: Tensor, y: Tensor | None, u: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`masked` g; and ``sum(g u)`` and ``sum(g)`` of that over each channel of each image, (N, C)."""
+    g = masked(g, y, u)
     dot, total = _dot(g, u, mean)
-    return dot + mean * total, total
+    return g, dot + mean * total, total
 
 
 def combine(g: Tensor, p: Tensor, u: Tensor, q: Tensor | None, r: Tensor) -> Tensor:

@@ -9,15 +9,18 @@ from torch import Tensor, nn
 from eca_mm.models.attention import ChannelAttention
 
 
-def usable(z: Any, conv: nn.Module, norm: Any, attention: nn.Module | None, passed: Sequence[nn.Module] = ()) -> bool:
+def usable(
+    z: Any, conv: nn.Module, norm: Any, attention: nn.Module | None, passed: Sequence[nn.Module], triton: bool = False
+) -> bool:
     """Whether the fast paths give, for the convolution's input z, what the layers give, and nobody observes the layers.
 
     Args:
         passed: Other modules that a fast path passes over.
+        triton: Whether Triton's kernels may be used.
     """
     layers = (conv, norm, attention, *passed)
     return (
-        fits(z, norm, attention)
+        fits(z, norm, attention, triton=triton)
         and gates(attention)
         and type(norm) is nn.BatchNorm2d
         and norm.affine
@@ -27,15 +30,20 @@ def usable(z: Any, conv: nn.Module, norm: Any, attention: nn.Module | None, pass
     )
 
 
-def fits(z: Any, *layers: Any) -> bool:
+def fits(z: Any, *layers: Any, triton: bool = False) -> bool:
     """Whether the passes over feature maps are made for z, and nothing follows the operators: a compiler, an exporter, a
     mode that counts, a transform."""
+    if type(z) is not Tensor:  # but a stand-in of torch.fx, or a fake tensor
+        return False
+    dtypes = {p.dtype for layer in layers if layer is not None for p in layer.parameters()}
+    if z.device.type == 'cpu':
+        fits = (
+            z.dtype in (torch.float32, torch.float64) and dtypes <= {z.dtype} and not torch.is_autocast_enabled('cpu')
+        )
+    else:
+        fits = triton and z.device.type == 'cuda' and z.dtype != torch.float64 and dtypes <= {torch.float32}
     return (
-        type(z) is Tensor  # not a stand-in of torch.fx or of fake tensors
-        and z.device.type == 'cpu'
-        and z.dtype in (torch.float32, torch.float64)
-        and all(p.dtype == z.dtype for layer in layers if layer is not None for p in layer.parameters())
-        and not torch.is_autocast_enabled('cpu')
+        fits
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
         and torch._C._len_torch_dispatch_stack() == 0
@@ -54,7 +62,11 @@ def commutes(z: Tensor, conv: Any) -> bool:
 
     The norm must not use the statistics of the batch.
     """
-    return pointwise(conv) and conv.in_channels <= min(conv.out_channels, z.shape[2] * z.shape[3])
+    return (
+        z.device.type == 'cpu'
+        and pointwise(conv)
+        and conv.in_channels <= min(conv.out_channels, z.shape[2] * z.shape[3])
+    )
 
 
 def pointwise(conv: Any) -> bool:
