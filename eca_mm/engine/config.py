@@ -24,7 +24,7 @@ DATA_ROOTS = ('COCO_ROOT', 'IMAGENET_ROOT', 'SHAPES_ROOT')
 # What --cfg-options may set though the config does not: what mmengine's Runner takes or looks up, and what this engine reads.
 KNOWN_KEYS = RUNNER_KEYS | {
     'activation_checkpointing', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn',
-    'backbone_weights', 'classes', 'images_per_step', 'pictures',
+    'backbone_weights', 'classes', 'images_per_step', 'max_invalid_losses', 'pictures',
 }  # fmt: skip
 
 # Variables of config files that the dataloaders copied while the file was read, and where their values are now.

@@ -18,8 +18,9 @@ from eca_mm.checkpoints import check_start, read_checkpoint, weights_of
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checks import passed_over
 from eca_mm.engine.batch import apply_batch
-from eca_mm.engine.distributed import init_distributed, timeout_of
+from eca_mm.engine.distributed import init_distributed, lost_processes, timeout_of
 from eca_mm.engine.files import check_data, check_weights, require
+from eca_mm.engine.invalid_loss import InvalidLossHook
 from eca_mm.engine.pictures import PicturesHook
 from eca_mm.engine.randomness import SeedHook
 from eca_mm.engine.runner import StrictRunner, bare_model, restored_globals
@@ -117,6 +118,7 @@ def train(
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(Signals())
         stack.enter_context(_full_disk(cfg.work_dir))
+        stack.enter_context(lost_processes(cfg))
         restarted = by_main_process(lambda: stack.enter_context(claimed(cfg.work_dir)))
         make_folder(cfg.work_dir, '--work-dir')  # on other nodes
         _set_options(cfg, amp, compile, seed)
@@ -144,7 +146,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
     runner.build_loop('train')
     runner.build_loop('val')
     pictures = PicturesHook(cfg.get('pictures') or 0)
-    for hook in (SeedHook(), pictures, steady):
+    for hook in (SeedHook(), InvalidLossHook(cfg.get('max_invalid_losses', 3)), pictures, steady):
         runner.register_hook(hook)
     if batch is not None:
         runner.logger.info(f'Batch: {batch}')

@@ -1,0 +1,50 @@
+"""Ends a training whose loss is no finite number any more."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+
+from eca_mm.errors import UserError
+
+
+class InvalidLossHook(Hook):
+    """Ends a training after some iterations in a row with a loss that is NaN or infinite.
+
+    Args:
+        iterations: How many: the config's ``max_invalid_losses``. Mixed precision may have one that it recovers from.
+
+    Raises:
+        UserError: If ``iterations`` is not positive; after so many, with the learning rate, the images, and the last
+            checkpoint from before the first of them.
+    """
+
+    priority = 'VERY_HIGH'  # before the hooks that write checkpoints
+
+    def __init__(self, iterations: int) -> None:
+        if not isinstance(iterations, int) or iterations < 1:
+            raise UserError(f'max_invalid_losses must be a positive number of iterations, got {iterations!r}')
+        self.iterations = iterations
+        self.seen = 0
+        self.checkpoint: Path | None = None
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        loss = float((outputs or {}).get('loss', 0))
+        if math.isfinite(loss):
+            self.seen = 0
+            return
+        if not self.seen:
+            self.checkpoint = runner.last_checkpoint
+        self.seen += 1
+        if self.seen < self.iterations:
+            return
+        rates = runner.optim_wrapper.get_lr()
+        images = [str(sample.get('img_path', '?')) for sample in data_batch.get('data_samples', [])]
+        advice = f'--resume {self.checkpoint}' if self.checkpoint else 'begin anew'
+        raise UserError(
+            f'the loss is {loss} after iteration {runner.iter + 1}, the {self.seen}. in a row without a finite one '
+            f'(max_invalid_losses), with a learning rate of {max(next(iter(rates.values()))):g} and the images '
+            f'{", ".join(images)}: {advice} with a lower learning rate, or with gradients clipped '
+            '(optim_wrapper.clip_grad); tools/doctor.py CONFIG looks at the data'
+        )
