@@ -8,7 +8,7 @@ from eca_mm.errors import Interrupted, UserError
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Runs a tool's main function; exits with 1 after an error, with 130 after Ctrl-C, with 128 and its number after another signal.
+    """Runs a tool's main function; exits with 1 after an error, and with 128 plus its number, 130 for Ctrl-C, after a signal.
 
     A :class:`UserError` is printed as a sentence, with its traceback only if ``--traceback`` is among the arguments. Any
     other exception is nobody's mistake at the command line: it keeps its traceback, and the last line says how to report it.

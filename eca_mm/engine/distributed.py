@@ -1,7 +1,11 @@
 """Starting the processes' communication, on GPUs or, for tests and small machines, on CPUs."""
 
+import contextlib
 import os
+import re
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -25,6 +29,33 @@ def timeout_of(cfg: Config) -> float:
     if not isinstance(seconds, int | float) or seconds <= 0:
         raise UserError(f'env_cfg.dist_cfg.timeout must be a number of seconds, got {seconds!r}')
     return seconds
+
+
+def _own_store(launcher: str) -> dict[str, Any]:
+    """Arguments with which an attempt under ``torchrun --max-restarts`` does not read the addresses of the one before.
+
+    torchrun's agent keeps its store from attempt to attempt, and torch 2.13 tells their keys apart no longer.
+    """
+    if launcher != 'pytorch' or (attempt := os.environ.get('TORCHELASTIC_RESTART_COUNT')) is None:
+        return {}
+    store, rank, processes = next(torch.distributed.rendezvous('env://'))
+    store = torch.distributed.PrefixStore(f'attempt {attempt}', store)
+    return dict(store=store, rank=rank, world_size=processes)
+
+
+@contextlib.contextmanager
+def lost_processes(cfg: Config) -> Iterator[None]:
+    """Makes a sentence of what gloo and NCCL raise when another process has ended, or does not answer."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_distributed() or not re.search('gloo|nccl|Connection|connection|[Tt]imed? ?out', str(error)):
+            raise
+        raise UserError(
+            f'another process has ended, or did not answer for {timeout_of(cfg):.0f} s (env_cfg.dist_cfg.timeout): '
+            f'{str(error).strip().splitlines()[0]}; torchrun --max-restarts N starts all again, and they go on from the newest '
+            'checkpoint'
+        ) from error
 
 
 def init_distributed(cfg: Config, launcher: str) -> int:
@@ -54,11 +85,11 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         )
     if not is_distributed():
         if torch.cuda.is_available():
-            init_dist(
-                launcher, **{**cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')), 'timeout': timeout_of(cfg)}
-            )
+            options = {**cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')), 'timeout': timeout_of(cfg)}
+            init_dist(launcher, **options, **_own_store(launcher))
         elif launcher == 'pytorch':
-            torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=timeout_of(cfg)))
+            timeout = timedelta(seconds=timeout_of(cfg))
+            torch.distributed.init_process_group('gloo', timeout=timeout, **_own_store(launcher))
         else:
             raise UserError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
     if not torch.cuda.is_available():
