@@ -126,8 +126,12 @@ def train(
         steady = SteadyHook(signals, checkpoint_every, timeout_of(cfg))
         try:
             return _train(cfg, processes, skip_unreadable, steady, old)
-        except Stop as stop:  # before there is anything to lose
-            raise Interrupted('interrupted before the training began', 128 + stop.number) from None
+        except (Stop, Exception) as error:
+            # Outside the steps a signal raises wherever the process is, and libraries make other exceptions of it.
+            if isinstance(error, UserError | Interrupted) or not signals.received or signals.finishing:
+                raise
+            name = signal.Signals(signals.received).name
+            raise Interrupted(f'stopped by {name} before the training began', 128 + signals.received) from None
 
 
 def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook, old: list[Path]) -> Summary:

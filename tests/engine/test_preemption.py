@@ -1,10 +1,12 @@
 """Runs that are ended at any step: what they say and leave, and that they end as if they had not been."""
 
 import errno
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -203,3 +205,19 @@ with Signals() as signals:
             process.wait(1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 128 + signal.SIGTERM
+
+
+def test_a_signal_before_the_training(trained, monkeypatch):
+    """It raises wherever the process is, such as in yapf, through which mmengine makes a SyntaxError of it."""
+
+    def setting_up(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        except BaseException as error:
+            raise SyntaxError('Failed to format the config file') from error
+
+    monkeypatch.setattr(importlib.import_module('eca_mm.engine.train'), '_train', setting_up)
+    with pytest.raises(Interrupted, match='stopped by SIGTERM before the training began') as stopped:
+        trained()
+    assert stopped.value.code == 128 + signal.SIGTERM
