@@ -75,7 +75,7 @@ def predict(
     scope = cfg.get('default_scope', 'mmdet')
     with DefaultScope.overwrite_default_scope(scope):  # pipelines are built in it, whatever ran before
         with building('a pipeline for images', cfg.to_dict()):
-            inferencer = (_classifier if scope == 'mmpretrain' else _detector)(cfg.copy(), model)
+            inferencer = make_inferencer(model)
         if cam and out:
             for file in files:
                 batch = next(iter(inferencer.preprocess([file])))
@@ -102,6 +102,12 @@ def _readable(images: Sequence[str | Path]) -> list[str]:
     if not readable:
         raise UserError(f'none of the images can be read: {", ".join(files)}')
     return readable
+
+
+def make_inferencer(model: Any) -> Any:
+    """mmpretrain's or mmdet's inferencer of a model from :func:`eca_mm.load_model`, for use in its config's scope."""
+    is_classifier = model.cfg.get('default_scope') == 'mmpretrain'
+    return (_classifier if is_classifier else _detector)(model.cfg.copy(), model)
 
 
 def _detector(cfg: Any, model: Any) -> Any:

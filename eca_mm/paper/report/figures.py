@@ -1,8 +1,9 @@
-"""Plots of tables as inline SVG, drawn by matplotlib; their colours are the variables of page.css, light and dark."""
+"""Plots of tables, drawn by matplotlib: figures, and inline SVG whose colours are the variables of page.css, light and dark."""
 
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
@@ -10,16 +11,20 @@ from math import pi, sqrt
 from pathlib import Path
 from typing import Any
 
-from eca_mm.paper.cells import number
-from eca_mm.paper.report.sheets import Sheet
+from eca_mm.paper.cells import Cell, number
+from eca_mm.paper.report.sheets import Sheet, sheets
 from eca_mm.paper.table import Plot, Row
 
 WIDTH, HEIGHT = 360, 350  # in points of 1/72 inch, which are the SVG's units
 AREA = 4.0  # square points of a circle for a million parameters
-# Stand for variables of page.css, which matplotlib does not take.
-NAMES = ('ink', 'soft', 'rule', 'grey', 'blue', 'green', 'violet', 'ochre', 'teal', 'red')
-COLOURS = {name: f'#fe{i:02x}fe' for i, name in enumerate(NAMES)}
-STYLE = Path(__file__).with_name('page.mplstyle')
+# The light ones of page.css, its first; each has a value of its own, which an SVG for the page has its variable for.
+COLOURS = dict(reversed(re.findall(r'--(\w+): (#\w{6});', Path(__file__).with_name('page.css').read_text())))
+STYLE: Any = [
+    Path(__file__).with_name('page.mplstyle'),
+    dict.fromkeys(('axes.titlecolor', 'axes.labelcolor'), COLOURS['ink'])
+    | dict.fromkeys(('axes.edgecolor', 'xtick.color', 'ytick.color'), COLOURS['soft'])
+    | {'grid.color': COLOURS['rule']},
+]
 LINES = {'paper': (0, (4, 3)), 'ours': 'solid'}
 
 
@@ -35,16 +40,35 @@ class _Point:
     parameters: float = 0.0
 
 
-def figures(sheets: Iterable[Sheet]) -> Iterator[tuple[str, str]]:
+def figures(found: Iterable[Sheet]) -> Iterator[tuple[str, str]]:
     """SVG and caption for each table that has a plot, and its columns."""
-    kinds = {'operations': (_draw_operations, ('Top-1', 'FLOPs', 'Param.')), 'kernel_size': (_draw_sizes, ('Top-1',))}
-    for sheet in sheets:
-        if (plot := sheet.table.plot) is not None:
-            draw, columns = kinds[plot.kind]
-            points = list(_points(sheet, plot, columns)) if {*columns} <= {*sheet.columns} else []
-            if points:
-                caption = f'{plot.caption} Ours are drawn where they are measured.'
-                yield _svg(f'{sheet.table.name}-plot', plot, draw, points), caption
+    for sheet in found:
+        if (plot := sheet.table.plot) is not None and (points := _points_of(sheet)):
+            caption = f'{plot.caption} Ours are drawn where they are measured.'
+            yield _svg(f'{sheet.table.name}-plot', plot, points), caption
+
+
+def draw_table(cells: Iterable[Cell]) -> tuple[Any, dict[str, Any]]:
+    """The plot of one table as a figure of matplotlib, and the numbers in it, point by point.
+
+    Args:
+        cells: Of a table that has a plot.
+    """
+    (sheet,) = sheets(cells)
+    assert sheet.table.plot is not None
+    points = _points_of(sheet)
+    with _style(sheet.table.name):
+        figure = _draw(sheet.table.plot, points)
+    values = [(p.row.config, p.row.method, p.who, p.top1, p.flops, p.parameters) for p in points]
+    names = ('config', 'method', 'who', 'top1', 'flops', 'parameters')
+    return figure, dict(zip(names, map(list, zip(*values, strict=True)), strict=True))
+
+
+def _points_of(sheet: Sheet) -> list[_Point]:
+    """What the table's plot shows; nothing if the sheet lacks its columns."""
+    assert sheet.table.plot is not None
+    columns = PLOTS[sheet.table.plot.kind][1]
+    return list(_points(sheet, sheet.table.plot, columns)) if {*columns} <= {*sheet.columns} else []
 
 
 def _points(sheet: Sheet, plot: Plot, columns: Sequence[str]) -> Iterator[_Point]:
@@ -61,16 +85,28 @@ def _points(sheet: Sheet, plot: Plot, columns: Sequence[str]) -> Iterator[_Point
                     yield _Point(row, who, f'{row.method}, {group}, {who}: {texts[0]} %{more}', *values)
 
 
-def _svg(name: str, plot: Plot, draw: Any, points: Sequence[_Point]) -> str:
-    """The drawing for a page: no prolog, sizes and fonts of its own; groups named ``kind|who|text`` get classes and a title."""
+@contextmanager
+def _style(name: str) -> Iterator[None]:
     import matplotlib as mpl
+    from matplotlib import style
+
+    with mpl.rc_context({'svg.hashsalt': name}), style.context(STYLE):
+        yield
+
+
+def _draw(plot: Plot, points: Sequence[_Point]) -> Any:
     from matplotlib.figure import Figure
 
+    drawing = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
+    PLOTS[plot.kind][0](drawing, plot, points)
+    return drawing
+
+
+def _svg(name: str, plot: Plot, points: Sequence[_Point]) -> str:
+    """The drawing for a page: no prolog, sizes and fonts of its own; groups named ``kind|who|text`` get classes and a title."""
     file = io.StringIO()
-    with mpl.rc_context({'svg.hashsalt': name}, STYLE):
-        drawing = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
-        draw(drawing, plot, points)
-        drawing.savefig(
+    with _style(name):
+        _draw(plot, points).savefig(
             file, format='svg', transparent=True, metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))
         )
     body = file.getvalue()
@@ -79,8 +115,8 @@ def _svg(name: str, plot: Plot, draw: Any, points: Sequence[_Point]) -> str:
     )
     body = re.sub(r'<g id="[^"]*">', '<g>', body)
     body = re.sub(r""" clip-path="[^"]*"| font-family: 'DejaVu Sans';""", '', body)  # nothing is outside the axes
-    for colour, variable in COLOURS.items():
-        body = body.replace(variable, f'var(--{colour})')
+    for name_of_colour, colour in COLOURS.items():
+        body = body.replace(colour, f'var(--{name_of_colour})')
     return (
         f'<svg id="{name}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-title">\n'
         f'<title id="{name}-title">{escape(plot.title)}</title>\n{body}'
@@ -159,3 +195,7 @@ def _legend(drawing: Any, methods: Mapping[str, str] = {}, millions: Mapping[str
         handlelength=3,
         columnspacing=1.5,
     )
+
+
+# What draws each kind, and the columns that it needs.
+PLOTS = {'operations': (_draw_operations, ('Top-1', 'FLOPs', 'Param.')), 'kernel_size': (_draw_sizes, ('Top-1',))}

@@ -1,0 +1,172 @@
+"""Figures of what networks do: pooled activations, channel weights, and curves of trainings. Drawn by matplotlib."""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from eca_mm.analysis.channels import Channels, autocorrelation, period
+from eca_mm.errors import MissingFileError, UserError
+from eca_mm.output import check_output, write_atomically
+
+Draw = TypeVar('Draw', bound=Callable[..., Any])
+FORMATS = ('.png', '.svg', '.pdf')
+# The paper's six, which ResNet-50 and deeper ones have.
+LAYERS = ('conv_2_3', 'conv_3_2', 'conv_3_4', 'conv_4_3', 'conv_4_6', 'conv_5_3')
+BLACK = '#1f1f1d'
+STYLE: Any = {
+    'font.size': 8,
+    'axes.titlesize': 8,
+    'svg.fonttype': 'none',
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+}
+
+
+def check_figure(file: str | Path, *, force: bool = False) -> Path:
+    """Makes sure that a figure, and its numbers beside it, may be written.
+
+    Raises:
+        ExistingFileError: If one of them exists, without ``force``.
+        UserError: If its suffix is not one of :data:`FORMATS`, or it cannot be written.
+    """
+    if Path(file).suffix.lower() not in FORMATS:
+        raise UserError(f'{file} must end in one of {", ".join(FORMATS)}')
+    check_output(Path(file).with_suffix('.npz'), force=force)
+    return check_output(file, force=force)
+
+
+def save_figure(figure: Any, file: Path, numbers: Mapping[str, Any]) -> list[Path]:
+    """Writes a figure, and as .npz beside it the numbers that it shows; returns both paths."""
+    import matplotlib as mpl
+
+    picture, arrays = io.BytesIO(), io.BytesIO()
+    suffix = file.suffix.lower().strip('.')
+    with mpl.rc_context({**STYLE, 'svg.hashsalt': file.name}):
+        metadata = {'svg': {'Date': None}, 'pdf': {'CreationDate': None}}.get(suffix)
+        figure.savefig(picture, format=suffix, dpi=150, metadata=metadata)
+    np.savez_compressed(arrays, **numbers)
+    return [write_atomically(file, picture.getvalue()), write_atomically(file.with_suffix('.npz'), arrays.getvalue())]
+
+
+def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _styled(draw: Draw) -> Draw:
+    @wraps(draw)
+    def styled(*args: Any, **kwargs: Any) -> Any:
+        import matplotlib as mpl
+
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return cast(Draw, styled)
+
+
+@_styled
+def draw_pooling(found: Mapping[str, Channels]) -> tuple[Any, dict[str, Any]]:
+    """Figure 6: for each layer the channels of a few images and of their mean, and the autocorrelation of the mean.
+
+    Returns:
+        The figure and the numbers: of each layer ``NAME/mean`` (C,), ``NAME/images`` (n, C), ``NAME/autocorrelation`` and
+        ``NAME/period``, which are lag, height and the bound of chance.
+    """
+    figure, axes = _figure(len(found), 2, 5, 1.7)
+    numbers: dict[str, Any] = {}
+    for (left, right), (name, channels) in zip(axes, found.items(), strict=True):
+        mean, images = channels.mean().numpy(), np.stack([image.numpy() for image in channels.first])
+        r, peak = autocorrelation(mean), period(mean)
+        left.plot(images.T, lw=0.5, alpha=0.6)
+        left.plot(mean, lw=0.8, color=BLACK)
+        left.set_title(f'GAP {name}, {sum(channels.counts.values())} images, black: mean', loc='left')
+        left.set(xmargin=0, xlabel='channel')
+        right.axhspan(-peak.bound, peak.bound, color='#d9d5ca', lw=0)
+        right.plot(range(1, len(r)), r[1:], lw=0.8, color=BLACK)
+        text = f'{peak.height:.2f} at a lag of {peak.lag}' if peak.lag else 'no peak'
+        right.set_title(f'autocorrelation: {text}; a random order stays below {peak.bound:.2f}', loc='left')
+        right.set(xmargin=0, xlabel='lag in channels')
+        values = {'mean': mean, 'images': images, 'autocorrelation': r, 'period': np.array(peak)}
+        numbers |= {f'{name}/{kind}': value for kind, value in values.items()}
+    return figure, numbers
+
+
+@_styled
+def draw_weights(networks: Mapping[str, Mapping[str, Channels]], classes: int = 4) -> tuple[Any, dict[str, Any]]:
+    """Figure 7: the channels' weights in each block, by class and on average, a row for each network.
+
+    Args:
+        networks: By their name, from :func:`eca_mm.analysis.channels.collect` on :func:`attention_taps`.
+        classes: How many classes are drawn; all are in the average and in the numbers.
+
+    Returns:
+        The figure, and the numbers: ``NETWORK/BLOCK/mean`` (C,) and ``NETWORK/BLOCK/CLASS`` (C,).
+
+    Raises:
+        UserError: If the networks have not the same blocks.
+    """
+    names = [list(found) for found in networks.values()]
+    if any(other != names[0] for other in names):
+        raise UserError(f'the networks have attention in different blocks: {", ".join(networks)} cannot share a figure')
+    figure, axes = _figure(len(networks) * -(-len(names[0]) // 4), 4, 3, 1.6)
+    numbers: dict[str, Any] = {}
+    for i, block in enumerate(names[0]):
+        for j, (network, found) in enumerate(networks.items()):
+            channels, panel = found[block], axes[i // 4 * len(networks) + j, i % 4]
+            for label in list(channels.sums)[:classes]:
+                panel.plot(channels.mean(label).numpy(), lw=0.5, alpha=0.7, label=label)
+            panel.plot(channels.mean().numpy(), lw=0.8, color=BLACK, label='average')
+            panel.set_title(f'{network}, {block}', loc='left')
+            panel.set(xmargin=0, ylim=(0, 1))
+            numbers[f'{network}/{block}/mean'] = channels.mean().numpy()
+            numbers |= {f'{network}/{block}/{label}': channels.mean(label).numpy() for label in channels.sums}
+    for panel in axes.flat:
+        panel.set_visible(panel.has_data())
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc='outside lower center', ncols=classes + 1, frameon=False)
+    return figure, numbers
+
+
+def read_curve(work_dir: str | Path, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a number in mmengine's logs of a run; where it was resumed, the later log counts.
+
+    Raises:
+        MissingFileError: If the folder has no log.
+        UserError: If no line has the number, with those that there are.
+    """
+    logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise MissingFileError(f'{work_dir} has no log of a run: no TIME/vis_data/scalars.json')
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    points = {line['step']: line[key] for line in lines if key in line}
+    if not points:
+        keys = sorted({name for line in lines for name in line} - {'step', 'iter', 'epoch'})
+        raise UserError(f'the logs in {work_dir} have no {key!r}: there are {", ".join(keys)}')
+    steps = sorted(points)
+    return np.array(steps), np.array([points[step] for step in steps])
+
+
+@_styled
+def draw_curves(work_dirs: Sequence[str | Path], key: str) -> tuple[Any, dict[str, Any]]:
+    """A number of several runs as it went; the numbers are ``RUN/step`` and ``RUN/value``.
+
+    Raises:
+        MissingFileError: As :func:`read_curve`.
+        UserError: As :func:`read_curve`.
+    """
+    figure, axes = _figure(1, 1, 6, 3.5)
+    numbers: dict[str, Any] = {}
+    for folder in work_dirs:
+        steps, values = read_curve(folder, key)
+        axes[0, 0].plot(steps, values, lw=0.9, marker='.' if len(steps) < 50 else '', label=str(folder))
+        numbers |= {f'{folder}/step': steps, f'{folder}/value': values}
+    axes[0, 0].set(xlabel='step', xmargin=0.01)
+    axes[0, 0].set_title(key, loc='left')
+    axes[0, 0].legend(frameon=False)
+    return figure, numbers

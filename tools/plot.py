@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""Draws the paper's figures from our networks and results: PNG, SVG or PDF, and the numbers as .npz beside it.
+
+tools/plot.py gap configs/imagenet/eca_resnet50.py epoch_100.pth images --out gap.png
+tools/plot.py weights configs/imagenet/se_resnet50.py se.pth images --below configs/imagenet/eca_resnet50.py eca.pth
+tools/plot.py ksize --work-dirs work_dirs --out ksize.pdf
+tools/plot.py bubble --out bubble.svg
+tools/plot.py curves work_dirs/eca_resnet50 work_dirs/resnet50 --key accuracy/top1 --out curves.png
+"""
+
+import argparse
+
+from arguments import Options, parse_and_run
+
+TABLES = {'ksize': 'figure4', 'bubble': 'table2'}
+
+
+def main(a: argparse.Namespace) -> None:
+    from eca_mm.analysis.plots import LAYERS, check_figure, draw_curves, draw_pooling, draw_weights, save_figure
+
+    file = check_figure(a.out or f'{a.figure}.png', force=a.force)
+    if a.figure == 'curves':
+        figure, numbers = draw_curves(a.runs, a.key)
+    elif a.figure in TABLES:
+        from eca_mm.paper.report.figures import draw_table
+        from eca_mm.paper.reproduce import reproduce_table
+
+        cells, problems = reproduce_table(TABLES[a.figure], a.work_dirs)
+        figure, numbers = draw_table(cells)
+        print(*problems, sep='\n', end='')
+    else:
+        from eca_mm.analysis.channels import attention_taps, blocks, collect, find_labelled, pooling_taps
+        from eca_mm.engine import load_config, load_model
+
+        def load(config: str, checkpoint: str):  # type: ignore[no-untyped-def]
+            return load_model(load_config(config, cfg_options=a.cfg_options), checkpoint, device=a.device)
+
+        images, model = find_labelled(a.images), load(a.config, a.checkpoint)
+        if a.figure == 'gap':
+            names = a.layers or [name for name in LAYERS if name in blocks(model)] or list(blocks(model))
+            figure, numbers = draw_pooling(collect(model, images, pooling_taps(model, names)))
+        else:
+            networks = {a.config: model}
+            if a.below:
+                networks[a.below[0]] = load(*a.below)
+            found = {name: collect(network, images, attention_taps(network)) for name, network in networks.items()}
+            figure, numbers = draw_weights({name.split('/')[-1].removesuffix('.py'): f for name, f in found.items()})
+    print('written:', *save_figure(figure, file, numbers))
+
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument('--out', metavar='FILE', help='a .png, .svg or .pdf (default: NAME_OF_THE_FIGURE.png)')
+    common.add_argument('--force', action='store_true', help='write over files that exist')
+    common.add_argument('--traceback', action='store_true', help='show where an error came up')
+    network = argparse.ArgumentParser(add_help=False, parents=[common])
+    network.add_argument('config', help='a file of configs/')
+    network.add_argument('checkpoint', help='a file or URL')
+    network.add_argument('images', help='an image, a folder of images, or one of folders named by their classes')
+    network.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='changes by dotted key')
+    network.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
+    figures = p.add_subparsers(dest='figure', required=True, metavar='FIGURE')
+    gap = figures.add_parser('gap', parents=[network], help='Figure 6: what is pooled before the attention, by channel')
+    gap.add_argument('--layers', nargs='+', help="blocks, as conv_2_3, or modules (default: the paper's, or all)")
+    weights = figures.add_parser('weights', parents=[network], help='Figure 7: weights of the channels by class')
+    weights.add_argument('--below', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), help='another network, below the first')
+    for name, text in (('ksize', 'Figure 4: accuracy by kernel size'), ('bubble', 'Figure 1: accuracy by FLOPs')):
+        of_table = figures.add_parser(name, parents=[common], help=text)
+        of_table.add_argument('--work-dirs', help='a folder whose NAME/metrics.json are our accuracies')
+    curves = figures.add_parser('curves', parents=[common], help='a number of several runs as it went')
+    curves.add_argument('runs', nargs='+', help='work directories')
+    curves.add_argument('--key', default='loss', help='which, as in the log: loss, accuracy/top1, ... (%(default)s)')
+    parse_and_run(p, main)
