@@ -14,8 +14,10 @@ from arguments import parse_and_run
 def main(a: argparse.Namespace) -> None:
     from eca_mm.convert import convert_checkpoint
 
-    print(convert_checkpoint(a.src, a.dst, source=a.source, to=a.to, entry=a.entry, force=a.force))
-    print(f'written: {a.dst}')
+    made = convert_checkpoint(a.src, a.dst, source=a.source, to=a.to, entry=a.entry, style=a.style, force=a.force)
+    print(f'{made}\nwritten: {a.dst}')
+    if (config := made.config(a.dst)) != made.code:
+        print(f'\nA config for it, to be saved and run:\n\n{config}')
 
 
 if __name__ == '__main__':
@@ -34,6 +36,9 @@ if __name__ == '__main__':
     )
     p.add_argument(
         '--entry', metavar='KEY', help='the weights in the checkpoint (default: state_dict, model, or all of it)'
+    )
+    p.add_argument(
+        '--style', help="of a ResNet's bottlenecks: pytorch or caffe (default: as the file's config, or else pytorch)"
     )
     p.add_argument('--force', action='store_true', help='write over DST')
     p.add_argument('--traceback', action='store_true', help='show where an error came up')

@@ -30,11 +30,12 @@ def _block_attention(block: Mapping[str, Tensor]) -> Attention:
     if sizes := kernel_sizes({f'layer1.0.{key}': value for key, value in block.items()}):
         shared = len(block['eca.conv.weight']) == 1  # by all channels
         return dict(type='eca_mm.ECALayer' if shared else 'eca_mm.ECANSLayer', kernel_size=sizes[0])
-    if 'se.fc1.weight' in block:
+    ranks = {key: value.ndim for key, value in block.items()}
+    if ranks.get('se.fc1.weight') == 2:
         hidden, channels = block['se.fc1.weight'].shape
         bias = dict(bias=True) if 'se.fc1.bias' in block else {}
         return dict(type='eca_mm.SELayer', ratio=channels // hidden, **bias)
-    if 'se.conv.weight' in block:
+    if ranks.get('se.conv.weight', 0) > 1:
         channels, width = block['se.conv.weight'].shape[:2]
         return dict(type='eca_mm.SEGCLayer', groups=channels // width)
     return None
@@ -51,7 +52,8 @@ def has_se_var1(config: Mapping[str, Any], stages: int) -> list[bool]:
         return isinstance(layer, dict) and str(layer.get('type')).endswith('SEVar1Layer')
 
     found = [is_se_var1(layer) for layer in per_stage('attention', config.get('attention'), stages)]
-    for plugin in filter(lambda plugin: isinstance(plugin, dict), config.get('plugins') or ()):
+    plugins = config.get('plugins')
+    for plugin in filter(lambda plugin: isinstance(plugin, dict), plugins if isinstance(plugins, tuple) else ()):
         if (place := plugin.get('position', 'after_conv3')) != 'after_conv3':
             raise UserError(
                 f'its config has a plugin with position={place!r}, and attention here is after the last norm'
@@ -75,7 +77,9 @@ def source_code(value: Any) -> str:
     """The value as a config states it, with ``dict(...)``."""
     if isinstance(value, dict):
         return f'dict({arguments(value)})'
-    return f'({", ".join(map(source_code, value))})' if isinstance(value, tuple) else repr(value)
+    if isinstance(value, tuple):
+        return f'({", ".join(map(source_code, value))}{"," * (len(value) == 1)})'
+    return repr(value)
 
 
 def arguments(values: Mapping[str, Any]) -> str:

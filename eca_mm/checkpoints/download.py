@@ -44,9 +44,13 @@ def local_file(source: str) -> Path:
     if scheme not in ('', 'file'):
         return _download(source, scheme, rest)
     path = Path(url2pathname(rest)) if scheme else Path(source).expanduser()
-    if source in KNOWN and not path.is_file():
+    try:
+        exists, is_file = path.exists(), path.is_file()
+    except OSError as error:  # too long a name
+        raise MissingFileError(f'checkpoint not found: {source[:100]}... ({error.strerror})') from error
+    if source in KNOWN and not is_file:
         return known_file(source)
-    if not path.exists():
+    if not exists:
         raise MissingFileError(f'checkpoint not found: {source}{advice(path)}')
     return path
 
@@ -68,7 +72,11 @@ def _download(source: str, scheme: str, name: str) -> Path:
         if (found := _CATALOGUES[scheme]().get(name)) is None:
             raise UserError(f'{source}: mmengine knows no {name!r} there')
         url = str(found)
-    parts = urlparse(url)
+    try:
+        parts = urlparse(url)
+        parts.port  # noqa: B018  (checks it)
+    except ValueError as error:
+        raise UserError(f'{source} is no URL: {error}') from error
     name = os.path.basename(parts.path)
     digits = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', name)  # of its sha256; digits alone are a date
     promised = digits[1] if digits else ''

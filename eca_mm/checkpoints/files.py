@@ -1,9 +1,10 @@
 """Weights from files and names, into backbones, and into files: tensors and plain metadata, never code."""
 
+import contextlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 
 from eca_mm.checkpoints.config_text import backbone_config
 from eca_mm.checkpoints.download import local_file
-from eca_mm.checkpoints.fit import another_network
+from eca_mm.checkpoints.fit import another_network, check_model
 from eca_mm.checkpoints.keys import find_layout, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes, timm_weights
 from eca_mm.checkpoints.reading import import_safetensors, read_checkpoint
-from eca_mm.checkpoints.weights import COUNTERS, check_fit, check_values, find_weights, is_weights
+from eca_mm.checkpoints.weights import COUNTERS, check_fit, check_values, find_weights, is_weights, shown, weights_of
 from eca_mm.errors import UserError
 from eca_mm.output import write_atomically
 
@@ -31,6 +32,10 @@ _OTHERS = {
 }
 
 
+# What no tensor tells of a ResNet, and what it usually is.
+_UNTOLD: dict[str, Any] = dict(style='pytorch', strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1))
+
+
 @dataclass
 class Weights:
     """The weights in a checkpoint, and what else it held.
@@ -40,6 +45,7 @@ class Weights:
         dropped: Name of each other entry -> why it is left out.
         config: The backbone's arguments in the config with which OpenMMLab's libraries trained it, or that we wrote.
         note: A sentence for the user about what is not known of the weights.
+        named: Whether the source or the file names the network.
     """
 
     tensors: dict[str, Tensor]
@@ -47,6 +53,7 @@ class Weights:
     dropped: dict[str, str] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     note: str = ''
+    named: bool = False
 
 
 def read_weights(source: str, entry: str | None = None) -> Weights:
@@ -64,24 +71,61 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
     """
     from_timm = source.startswith('timm://')
     checkpoint = {} if from_timm else read_checkpoint(source)
-    name = source.removeprefix('timm://') if from_timm else str(checkpoint.get('arch'))  # which timm's training wrote
-    if re.search('resnet(aa|blur)', name):
-        raise UserError(f'{source} is of {name}, which is anti-aliased, as no ResNet here is')
+    name = source.removeprefix('timm://') if from_timm else checkpoint.get('arch')  # which timm's training wrote
+    if isinstance(name, str) and re.search('resnet(aa|blur)', name):
+        raise UserError(f'{source} is of {shown(name)}, which is anti-aliased, as no ResNet here is')
     if from_timm and entry is not None:
         raise UserError(f'{source} has no entries: leave out --entry {entry}')
     if from_timm:
-        return Weights(timm_weights(name))
+        return Weights(timm_weights(name), named=True)
     entry, tensors = find_weights(checkpoint, source, entry)
     state = checkpoint[entry] if entry else checkpoint
     others = {key: value for key, value in {**checkpoint, **state}.items() if key != entry and key not in tensors}
-    weights = Weights(tensors, local_file(source), {key: _reason(key, others[key]) for key in sorted(others)})
-    meta = checkpoint['meta'] if isinstance(checkpoint.get('meta'), dict) else {}
-    text = next((meta[key] for key in ('network', 'cfg', 'config_text') if isinstance(meta.get(key), str)), '')
+    weights = Weights(
+        tensors, local_file(source), {str(key): _reason(key, others[key]) for key in sorted(others, key=str)}
+    )
+    weights.named = isinstance(name, str) or '://' in source
     try:
-        weights.config = backbone_config(text)
+        weights.config = stated_config(checkpoint)
     except UserError as error:
         weights.note = f'{error}: whether its style, strides and dilations are the usual ones is not known'
     return weights
+
+
+def stated_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The backbone's arguments in the config among a checkpoint's metadata; {} without one; UserError if it is not Python."""
+    meta = checkpoint['meta'] if isinstance(checkpoint.get('meta'), dict) else {}
+    return backbone_config(
+        next((meta[key] for key in ('network', 'cfg', 'config_text') if isinstance(meta.get(key), str)), '')
+    )
+
+
+def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> dict[str, Tensor]:
+    """The weights in a checkpoint by their plain keys, if they are a whole model's, all of them.
+
+    Raises:
+        UserError: As :func:`weights_of`, :func:`check_model` and :func:`check_values`; if the config in the checkpoint has
+            another style of bottlenecks, other strides or dilations than the model's backbone, which no tensor tells.
+    """
+    weights, own = weights_of(checkpoint, source), model.state_dict()
+    check_model(own, weights, source)
+    check_values({key: value for key, value in weights.items() if own[key].is_floating_point()}, source)
+    config = {}
+    with contextlib.suppress(UserError):  # that it is not Python
+        config = stated_config(checkpoint)
+    if isinstance(backbone := getattr(model, 'backbone', None), nn.Module):
+        _compare(backbone, config, source, _UNTOLD)
+    return weights
+
+
+def _compare(backbone: nn.Module, config: Mapping[str, Any], what: str, names: Iterable[str]) -> None:
+    bottlenecks = any(name.endswith('conv3') for name, _ in backbone.named_modules())  # whose stride the style moves
+    for name in names if config else ():
+        own, stated = getattr(backbone, name, None), config.get(name, _UNTOLD[name])
+        if isinstance(own, tuple | list) and isinstance(stated, tuple):
+            own, stated = tuple(own), stated[: len(own)]
+        if own is not None and own != stated and (name != 'style' or bottlenecks):
+            raise UserError(f'{what}: its config says {name}={stated!r}, and the backbone has {name}={own!r}')
 
 
 def _reason(key: str, value: Any) -> str:
@@ -119,10 +163,7 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
         words = another_network(backbone.state_dict(), file.tensors, source, file.config)
         raise UserError(words or str(error)) from error
     check_values(weights, source)
-    style, own = file.config.get('style', 'pytorch'), getattr(backbone, 'style', None)
-    bottlenecks = 'layer1.0.conv3.weight' in weights  # whose stride the style moves, and no tensor tells
-    if file.config and bottlenecks and style != own:
-        raise UserError(f'{what}: its config says style={style!r}, and the backbone has style={own!r}')
+    _compare(backbone, file.config, what, ['style'])  # whoever dilates a pretrained backbone means it
     backbone.load_state_dict(weights, strict=False)
 
 

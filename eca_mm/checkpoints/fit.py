@@ -7,7 +7,7 @@ from eca_mm.checkpoints.architecture import Architecture
 from eca_mm.checkpoints.families import find_family
 from eca_mm.checkpoints.families.base import Tensors
 from eca_mm.checkpoints.keys import find_layout, is_mmdet1, to_ours
-from eca_mm.checkpoints.weights import check_fit
+from eca_mm.checkpoints.weights import check_fit, check_values
 from eca_mm.errors import UserError
 
 # Whose names a whole model's weights have here -> what the names of configs of such models begin with.
@@ -33,7 +33,8 @@ def check_start(own: Tensors, weights: Tensors, source: str) -> None:
     The file may lack parts of the backbone, such as the attention, and have stages that the model has not.
 
     Raises:
-        UserError: If no weight fits, or one of the backbone has another shape or no place; as :func:`check_model`.
+        UserError: If no weight fits, or one of the backbone has another shape or no place; as :func:`check_model` and
+            :func:`check_values`.
     """
     fitting = not is_mmdet1(weights) and {
         key for key, value in weights.items() if key in own and own[key].shape == value.shape
@@ -44,6 +45,7 @@ def check_start(own: Tensors, weights: Tensors, source: str) -> None:
         check_fit({key: own[key] for key in compared if key in own}, compared, f'{source} does not fit the config')
     except UserError as error:
         raise UserError(another_network(own, weights, source) or str(error)) from error
+    check_values({key: weights[key] for key in fitting or () if own[key].is_floating_point()}, source)
 
 
 def _part(key: str) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from eca_mm.checkpoints.renaming import Renaming
-from eca_mm.checkpoints.weights import first_names, plain
+from eca_mm.checkpoints.weights import MOST, first_names, plain, shown
 from eca_mm.errors import UserError
 
 # (theirs, ours): the beginnings of two keys, or, where the first has a leading dot, parts of them. The first that fits
@@ -118,6 +118,8 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
     Raises:
         UserError: If the keys are of no network that this package has, or not of that source.
     """
+    if len(keys) > MOST:
+        raise UserError(f'these are {len(keys)} tensors, more than any network has that is known here')
     names, ours = [plain(key) for key in keys], f'({"|".join(NETWORKS.values())})'
     for layout in LAYOUTS:
         signs = [sign.replace('<ours>', ours) for sign in layout.signs if source in (None, layout.source)]
@@ -150,6 +152,8 @@ def to_ours(tensors: Mapping[str, Tensor], layout: Layout) -> Renaming:
     result = Renaming()
     for key, name in names.items():
         tensor = tensors[key]
+        if not (tensor.ndim and tensor.numel()) and not name.endswith('num_batches_tracked'):
+            raise UserError(f'{shown(key)} is {tuple(tensor.shape)}, which no weight of a network is')
         if layout.classifier and name.startswith(layout.classifier):
             name = f'head.fc.{name.removeprefix(layout.classifier)}'
         elif name.startswith(layout.dropped):
@@ -189,7 +193,7 @@ def kernel_sizes(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
     """
     sizes = {}
     for key, value in weights.items():
-        stage = re.match(r'(?:backbone\.)?\D*(\d+)\..*\beca\.conv\.weight$', key)
+        stage = re.match(r'(?:backbone\.)?\D*(\d)\..*\beca\.conv\.weight$', key)
         if stage and value.ndim == 3:  # (1, 1, k), or (C, 1, k) of ECA-NS
             sizes[int(stage[1])] = value.shape[2]
     return tuple(sizes[stage] for stage in sorted(sizes))

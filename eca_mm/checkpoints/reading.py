@@ -5,7 +5,6 @@ import contextlib
 import json
 import pickle
 import re
-import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,11 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from eca_mm.checkpoints.download import is_own_download, local_file
-from eca_mm.checkpoints.weights import weights_of
+from eca_mm.checkpoints.weights import MOST, weights_of
 from eca_mm.checkpoints.whole import damage
 from eca_mm.errors import UserError
 
 _multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 renamed it
-
-
-# What torch.load raises for half a file, or another kind of one; the last row for files older than torch 1.6.
-_BROKEN: tuple[type[Exception], ...] = (
-    RuntimeError,
-    EOFError,
-    OSError,
-    zipfile.BadZipFile,
-    UnicodeDecodeError,
-    KeyError,
-)
-_BROKEN += (struct.error, IndexError, AssertionError)
 
 
 def _statistic(owner: type, name: str) -> Any:
@@ -86,18 +73,20 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         file.unlink()  # else it would be read for ever, whatever there is at the URL
         raise UserError(f'{name} gave no checkpoint, and the download was removed: {error}') from error
     meta = checkpoint.get('meta')
-    if isinstance(meta, dict) and 'config' in meta:
+    if not isinstance(meta, dict):  # of nobody's training
+        checkpoint.pop('meta', None)
+    elif 'config' in meta:
         meta['config_text'] = meta.pop('config')  # mmengine 0.x wrote `cfg`; it would run this one
     return checkpoint
 
 
 def _load(file: Path, map_location: Any) -> dict[str, Any]:
     try:
+        if not file.is_file():  # a pipe would be waited for
+            raise UserError(f'{file} is a {"folder" if file.is_dir() else "pipe or device"}, not a checkpoint file')
         size = file.stat().st_size
         with open(file, 'rb') as stream:
             head = stream.read(16)
-    except IsADirectoryError:
-        raise UserError(f'{file} is a folder, not a checkpoint file') from None
     except OSError as error:
         raise UserError(f'{file} cannot be read: {error}') from error
     if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'<'):
@@ -105,6 +94,11 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
     # Whatever its name, a file of safetensors begins with the length of its header, a JSON object.
     if file.suffix == '.safetensors' or (head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < size):
         return _load_safetensors(file)
+    parts = 0
+    with contextlib.suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(file) as archive:
+        parts = len(archive.filelist)
+    if parts > MOST:
+        raise UserError(f'{file} has {parts} parts, more than a checkpoint of any network here')
     if fault := damage(file):
         raise UserError(f'{file} is damaged: {fault}. Copy or download it again, or take an older one')
     with torch.serialization.safe_globals(_ALLOWED):
@@ -114,8 +108,9 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
             raise
         except pickle.UnpicklingError as error:
             raise UserError(_refusal(str(file), str(error))) from error
-        except _BROKEN as error:
-            raise UserError(f'{file} is truncated or not a PyTorch checkpoint ({error})') from error
+        except Exception as error:  # the file may be anything, and so may this
+            reason = f' ({error})' if isinstance(error, RuntimeError | OSError) else ''
+            raise UserError(f'{file} is truncated or not a PyTorch checkpoint{reason}') from error
     if not isinstance(checkpoint, dict):
         raise UserError(f'{file} holds a {type(checkpoint).__name__}, not a dictionary of weights')
     return checkpoint
@@ -131,7 +126,7 @@ def _load_safetensors(file: Path) -> dict[str, Any]:
         raise UserError(f'{file} is truncated or not a safetensors file ({error})') from error
     meta: dict[str, Any] = {key: value for key, value in header.items() if key != 'format'}
     for key, value in meta.items():
-        with contextlib.suppress(ValueError):  # our own are JSON; those of others stay text
+        with contextlib.suppress(ValueError, RecursionError):  # our own are JSON; those of others stay text
             meta[key] = json.loads(value)
     return dict(state_dict=state, meta=meta) if meta else dict(state_dict=state)
 
@@ -178,7 +173,7 @@ def read_meta(file: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(_ALLOWED):
             meta = torch.load(file, map_location='cpu', mmap=True, weights_only=True)['meta']
-    except (pickle.UnpicklingError, TypeError, *_BROKEN):
+    except Exception:  # the file may be anything, and so may this
         return {}
     return meta if isinstance(meta, dict) else {}
 

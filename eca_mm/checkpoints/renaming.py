@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from eca_mm.checkpoints.weights import shown
 from eca_mm.errors import UserError
 
 
@@ -21,7 +22,7 @@ class Renaming:
     def place(self, old: str, new: str, tensor: Tensor) -> None:
         """Takes a tensor over under its new key; UserError if that is taken: two old keys cannot become one."""
         if new in self.tensors:
-            raise UserError(f'{old} and another key both become {new}: these are keys of two networks')
+            raise UserError(f'{shown(old)} and another key both become {shown(new)}: these are keys of two networks')
         self.tensors[new] = tensor
         self.names[old] = new
 
@@ -50,4 +51,4 @@ def _fold(key: str) -> str:
     >>> _fold('layer1.0.bn1.running_mean')
     'layerN.N.bnN.*'
     """
-    return re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key)) if '.' in key else key
+    return shown(re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key)) if '.' in key else key)

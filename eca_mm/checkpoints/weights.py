@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from eca_mm.errors import UserError
 
 _ENTRIES = ('state_dict', 'model')
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+MOST = 20_000  # tensors of a training, its optimiser's too; ten times as many would be read for a minute
 # How many models an average is of: torch's AveragedModel keeps it among the weights, and mmengine's.
 COUNTERS = ('n_averaged', 'steps')
 
@@ -34,7 +36,8 @@ def find_weights(
         The entry, None for the checkpoint itself, and the tensors in it by their keys there.
 
     Raises:
-        UserError: If there is no such entry, or it is not a dictionary with tensors by name.
+        UserError: If there is no such entry, or it is not a dictionary with tensors by name; if a tensor is sparse, without
+            values, or a few values repeated to more than memory has.
     """
     if entry is not None and entry not in checkpoint:
         raise UserError(f'{what} has no entry {entry!r}, its entries are {first_names(checkpoint, 5)}')
@@ -43,12 +46,28 @@ def find_weights(
     state = checkpoint if entry is None else checkpoint[entry]
     if not isinstance(state, Mapping):
         raise UserError(f'{what} has a {type(state).__name__} under {entry!r}, not a dictionary of weights')
-    tensors = {key: value.detach() for key, value in state.items() if isinstance(value, Tensor) and key not in COUNTERS}
+    named = {key: value for key, value in state.items() if isinstance(key, str) and key not in COUNTERS}
+    tensors = {key: value.detach() for key, value in named.items() if isinstance(value, Tensor)}
     if not tensors:
         others = [name for name, value in checkpoint.items() if is_weights(value)]
         advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
         raise UserError(f'{what} holds no weights: its entries are {first_names(state, 5)}{advice}')
+    for key, value in tensors.items():
+        if value.layout != torch.strided or value.is_meta or _is_repeated(value):
+            kind = (
+                'sparse'
+                if value.layout != torch.strided
+                else 'without values'
+                if value.is_meta
+                else 'as few values repeated'
+            )
+            raise UserError(f'{what} has {shown(key)} {kind}: weights must be dense tensors')
     return entry, tensors
+
+
+def _is_repeated(tensor: Tensor) -> bool:
+    """Whether it claims more values than it brings, by strides of 0, and more than 2^30: any sum over it would not end."""
+    return tensor.numel() > 2**30 and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> dict[str, Tensor]:
@@ -66,13 +85,17 @@ def check_values(weights: Mapping[str, Tensor], what: str) -> None:
 
     Raises:
         UserError: If one is not float16, bfloat16, float32 or float64 (BN's count of batches may be an integer), with its
-            name and dtype; or if one has NaN or infinity. Begins with ``what``, e.g. the file.
+            name and dtype; if one has NaN or infinity, or is a variance below 0. Begins with ``what``, e.g. the file.
     """
     for key, value in weights.items():
         if value.dtype not in _DTYPES and not key.endswith('num_batches_tracked'):
-            raise UserError(f'{what} has {key} in {value.dtype}: weights must be float16, bfloat16, float32 or float64')
+            raise UserError(
+                f'{what} has {shown(key)} in {value.dtype}: weights must be float16, bfloat16, float32 or float64'
+            )
     if bad := [key for key, value in weights.items() if not value.isfinite().all()]:
         raise UserError(f'{what} has NaN or infinity in {len(bad)} weights: {first_names(bad)}')
+    if bad := [key for key, value in weights.items() if key.endswith('running_var') and (value < 0).any()]:
+        raise UserError(f'{what} has variances below 0 in {len(bad)} weights: {first_names(bad)}')
 
 
 def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: str) -> None:
@@ -104,7 +127,16 @@ def first_names(names: Collection[object], count: int = 4, between: str = ', ') 
     >>> first_names('abcdef'), first_names('')
     ('a, b, c, d, ...', 'none')
     """
-    return between.join([*map(str, names)][:count] + ['...'] * (len(names) > count)) or 'none'
+    return between.join([*map(shown, islice(names, count)), *['...'] * (len(names) > count)]) or 'none'
+
+
+def shown(name: object) -> str:
+    """The name, for a message: its first 250 characters.
+
+    >>> len(shown('k' * 5_000_000)), shown('conv1.weight')
+    (253, 'conv1.weight')
+    """
+    return text if len(text := str(name)) <= 250 else f'{text[:250]}...'
 
 
 class EmptyOnMeta(TorchFunctionMode):

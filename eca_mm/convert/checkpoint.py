@@ -13,6 +13,7 @@ from eca_mm.checkpoints.keys import LAYOUTS, find_layout, rename, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.convert import mmdet1
+from eca_mm.convert.config import backbone_config, classifier_config, legacy_config
 from eca_mm.convert.targets import OTHERS, OURS, Target, find_target
 from eca_mm.errors import UserError
 from eca_mm.output import check_output
@@ -31,11 +32,20 @@ class Converted:
     target: str
     network: Architecture
     code: str  # that builds it: a line of a config, or a call of timm's or torchvision's
-    note: str = ''  # what is not known of the weights
+    notes: list[str]  # what is not known of the weights, and assumed
 
     def __str__(self) -> str:
-        note = [f'note: {self.note}'] if self.note else []
-        return '\n'.join([f'{self.source} -> {self.target}: {self.keys}', *note, self.code])
+        notes = [f'note: {note}' for note in self.notes]
+        return '\n'.join([f'{self.source} -> {self.target}: {self.keys}', *notes, self.code])
+
+    def config(self, file: str | Path) -> str:
+        """The whole config that takes the written file; for another library the line that builds the network there."""
+        weights, ours = self.keys.tensors, self.network.family in ('ResNet', 'MobileNetV2')
+        if self.target == 'mmdet':
+            return legacy_config(self.network, weights)
+        if self.target == 'mmpretrain' and ours and 'head.fc.weight' in weights:
+            return classifier_config(self.network, weights)
+        return backbone_config(self.network, file) if self.target in OURS and ours else self.code
 
 
 def convert_checkpoint(
@@ -45,6 +55,7 @@ def convert_checkpoint(
     source: str | None = None,
     to: str | None = None,
     entry: str | None = None,
+    style: str | None = None,
     force: bool = False,
 ) -> Converted:
     """Converts a checkpoint.
@@ -56,6 +67,8 @@ def convert_checkpoint(
         to: One of :data:`eca_mm.convert.TARGETS`, mmpretrain if None. A detector of MMDetection 1.x becomes one
             of mmdet 3 if None.
         entry: The entry of the checkpoint that holds the weights, see :func:`read_weights`.
+        style: Of a ResNet's bottlenecks, 'pytorch' or 'caffe', which no tensor tells; None for that of the file's config, or
+            else 'pytorch', with a note.
         force: Write over `dst`.
 
     Raises:
@@ -66,11 +79,19 @@ def convert_checkpoint(
     """
     if Path(dst).suffix not in SUFFIXES:
         raise UserError(f'the converted file must end in {" or ".join(SUFFIXES)}, got {dst}')
-    for name, value, known in (('source', source, SOURCES), ('to', to, TARGETS)):
+    for name, value, known in (
+        ('source', source, SOURCES),
+        ('to', to, TARGETS),
+        ('style', style, ('pytorch', 'caffe')),
+    ):
         if value not in (None, *known):
             raise UserError(f'--{name} must be one of {", ".join(known)}, got {value!r}')
     path = check_output(dst, force=force)
     weights = read_weights(src, entry)
+    if style and weights.config.get('style', style) != style:
+        raise UserError(f'--style {style}: the config in {src} says style={weights.config["style"]!r}')
+    if style:
+        weights.config['style'] = style
     check_values(weights.tensors, src)
     if weights.path and path.exists() and path.samefile(weights.path):  # a URL or a name may stand for it
         raise UserError(f'{path} is the source itself, which is never written over')
@@ -102,13 +123,33 @@ def convert_weights(weights: Weights, source: str | None = None, to: str | None 
     layout = find_layout(tensors, 'mmdet' if detector else source)
     ours = to_ours(tensors, layout)  # by the names of our classifiers
     check_kernel_sizes(name, ours.tensors)
+    if layout.source == 'mmdet' and to is None and not upgraded:
+        raise UserError(
+            'it is a detector of mmdet 3 already, and its heads are for nothing else here: name what becomes of its backbone '
+            'alone, --to backbone or --to mmpretrain'
+        )
     network = find_family(ours.tensors).infer(ours.tensors, weights.config)
+    notes = _notes(weights, 'mmdet1' if detector else layout.source, source is not None, network)
     if upgraded:
-        return Converted(upgraded, 'mmdet1', 'mmdet', network, network.code, weights.note)
+        return Converted(upgraded, 'mmdet1', 'mmdet', network, network.code, notes)
     to = to or 'mmpretrain'
     target = find_target(network, to)
     keys = ours.then(to_theirs(ours.tensors, target))
-    return Converted(keys, 'mmdet1' if detector else layout.source, to, network, target.code, weights.note)
+    return Converted(keys, 'mmdet1' if detector else layout.source, to, network, target.code, notes)
+
+
+def _notes(weights: Weights, source: str, told: bool, network: Architecture) -> list[str]:
+    """What is assumed of a network, as no tensor tells it."""
+    notes = [weights.note] if weights.note else []
+    if not weights.config and not weights.note and source in ('mmpretrain', 'mmdet', 'mmdet1', 'backbone'):
+        style = "style='pytorch', " if network.arguments.get('depth', 0) >= 50 else ''
+        other = '; --style caffe says otherwise' if style else ''
+        notes.append(f'the file has no config, so {style}the usual strides and no dilations are assumed{other}')
+    if network.family == 'ResNet' and source in ('timm', 'torchvision') and not (told or weights.named):
+        notes.append(
+            'if it is of timm: the anti-aliased networks there (resnetaa50, resnetblur50) have these keys and shapes too'
+        )
+    return notes
 
 
 def to_theirs(weights: Tensors, target: Target) -> Renaming:

@@ -65,8 +65,11 @@ def upgrade(state: Mapping[str, Tensor]) -> Renaming:
         f'{layer}.{kind} is {tuple(shape)}, and {beside}, {tuple(shapes[beside])}, asks for {times * shapes[beside][0]} rows'
         for layer, times in _ROWS.items()
         for kind in ('weight', 'bias')
-        if (shape := shapes.get(f'{layer}.{kind}')) and (beside := f'bbox_head.fc_cls.{kind}') in shapes
+        if (shape := shapes.get(f'{layer}.{kind}')) and shapes.get(beside := f'bbox_head.fc_cls.{kind}')
         if shape[0] != times * shapes[beside][0]
+    ]
+    problems += [
+        f'{key} is {tuple(state[key].shape)}' for key, name in names.items() if name in places and not shapes[name]
     ]
     if 'backbone' not in parts:
         problems.append('the detector has no backbone: there is no key that begins with backbone.')

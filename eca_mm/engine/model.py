@@ -10,7 +10,7 @@ from mmengine.device import get_device
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
-from eca_mm.checkpoints import check_model, check_values, read_checkpoint, weights_of
+from eca_mm.checkpoints import check_checkpoint, read_checkpoint
 from eca_mm.engine.building import building
 from eca_mm.engine.config import load_config
 from eca_mm.engine.files import leaves
@@ -90,9 +90,6 @@ def model_of(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> nn
         torch.manual_seed(0)
         model = build_model(cfg)
     if checkpoint is not None:
-        weights = weights_of(checkpoint, what)
-        own = model.state_dict()
-        check_model(own, weights, what)
-        check_values({key: value for key, value in weights.items() if own[key].is_floating_point()}, what)
+        weights = check_checkpoint(model, checkpoint, what)
         model.load_state_dict(weights, strict=False)  # old files lack BN's count of batches
     return model

@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.utils import ManagerMixin
 
-from eca_mm.checkpoints import check_model, use_safe_loading, weights_of
+from eca_mm.checkpoints import check_checkpoint, use_safe_loading
 from eca_mm.checks import guard_images
 from eca_mm.engine.batch import Batch
 from eca_mm.engine.building import ConfigError, building
@@ -170,7 +170,7 @@ class StrictRunner(Runner):
     def _check(self, checkpoint: dict[str, Any]) -> None:
         self.loaded_meta, file = checkpoint.get('meta') or {}, self._load_from
         if self.strict:
-            check_model(bare_model(self.model).state_dict(), weights_of(checkpoint, file), file)
+            check_checkpoint(bare_model(self.model), checkpoint, file)
         missing = [key for key in ('meta', 'message_hub', 'optimizer') if key not in checkpoint]
         if self.resuming and missing:
             raise UserError(

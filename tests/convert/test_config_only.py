@@ -7,12 +7,14 @@ import pytest
 import torch
 import torchvision
 from mmpretrain.registry import MODELS as MMPRETRAIN
+from torch import nn
 
-from eca_mm.checkpoints import load_backbone
+from eca_mm.checkpoints import check_checkpoint, load_backbone
 from eca_mm.checkpoints.config_text import backbone_config
 from eca_mm.checkpoints.files import Weights
 from eca_mm.convert import convert_checkpoint
 from eca_mm.convert.checkpoint import convert_weights
+from eca_mm.models import AttentionResNet
 from tests.convert.networks import Detector, convert_state, on_meta
 from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet
 
@@ -110,6 +112,59 @@ def test_attention_without_weights(plain, told, line):
 def test_attention_with_weights_is_what_they_say():
     state = on_meta(AuthorsResNet, (2, 2, 2, 2), 1, (3, 5, 7, 7))
     assert convert_with(state, f'attention={SE_VAR1}').code == convert_state(state).code
+
+
+ASSUMED = (
+    "the file has no config, so style='pytorch', the usual strides and no dilations are assumed; --style caffe says otherwise"
+)
+ALIASED = 'if it is of timm: the anti-aliased networks there (resnetaa50, resnetblur50) have these keys and shapes too'
+
+
+def test_what_is_assumed_is_said(plain, tmp_path):
+    """Where the source leaves it open: in OpenMMLab's layouts the style, in those of timm and torchvision anti-aliasing."""
+    backbone = {key: value for key, value in plain[50].items() if not key.startswith('fc.')}
+    assert convert_state(backbone).notes == [ASSUMED]
+    assert convert_state(on_meta(torchvision.models.resnet50)).notes == [ALIASED]
+    assert convert_state(plain[50], source='torchvision').notes == []
+    assert convert_with(backbone, "style='caffe'").notes == []
+    assert convert_state(on_meta(AuthorsResNet, (2, 2, 2, 2), 1, (3, 5, 7, 7))).notes == []
+    small = {
+        key: value for key, value in torchvision.models.resnet18().state_dict().items() if not key.startswith('fc.')
+    }
+    torch.save(small, tmp_path / 'a.pth')
+    assert "style='pytorch'" not in str(convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth'))
+
+
+def test_the_style_may_be_told(tmp_path):
+    state = AttentionResNet(50).state_dict()
+    torch.save(state, tmp_path / 'a.pth')
+    result = convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth', style='caffe')
+    assert result.notes == [] and "depth=50, style='caffe')" in result.code
+    for target, style, message in (
+        ('c.pth', 'pytorch', r"--style pytorch: the config in .*b\.pth says style='caffe'"),
+        ('c.pth', 'tf', "--style must be one of pytorch, caffe, got 'tf'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            convert_checkpoint(str(tmp_path / 'b.pth'), tmp_path / target, style=style)
+
+
+def test_a_whole_model_has_the_style_of_its_file():
+    """A 1.x detector that states caffe is not tested as one of the other style."""
+
+    def model(style):
+        return nn.ModuleDict(dict(backbone=AttentionResNet(50, style=style)))
+
+    checkpoint = dict(
+        state_dict=model('caffe').state_dict(), meta=dict(network="backbone=dict(depth=50, style='caffe')")
+    )
+    check_checkpoint(model('caffe'), checkpoint, 'x.pth')
+    with pytest.raises(
+        ValueError, match=r"^x.pth: its config says style='caffe', and the backbone has style='pytorch'$"
+    ):
+        check_checkpoint(model('pytorch'), checkpoint, 'x.pth')
+    checkpoint['meta'] = dict(cfg="model = dict(backbone=dict(style='caffe', dilations=(1, 1, 1, 2)))")
+    with pytest.raises(ValueError, match=r'dilations=\(1, 1, 1, 2\), and the backbone has dilations=\(1, 1, 1, 1\)'):
+        check_checkpoint(model('caffe'), checkpoint, 'x.pth')
 
 
 def test_says_what_it_cannot_know(tmp_path):

@@ -97,7 +97,8 @@ def test_equals_the_source(name):
     build, line = NETWORKS[name]
     theirs = randomized(build())
     source = 'timm' if name == 'timm resnet18' else None  # its keys are torchvision's
-    result = convert_state(theirs.state_dict(), source=source)
+    to = 'mmpretrain' if name.startswith('mmdet') else None  # of a detector it is to be named what its backbone becomes
+    result = convert_state(theirs.state_dict(), source=source, to=to)
     assert (result.source, result.code) == (name.split()[0], f"backbone=dict(type='eca_mm.{line})")
     assert difference(theirs, ours(result.code, result.keys.tensors)) < 1e-10
 
@@ -129,6 +130,8 @@ def test_bare_backbones_are_told_from_timm():
 
 
 def test_a_detector_gives_its_backbone():
+    with pytest.raises(ValueError, match='it is a detector of mmdet 3 already, .* --to backbone or --to mmpretrain'):
+        convert_state(Detector(depth=18).state_dict())
     result = convert_state(Detector(depth=18).state_dict(), to='backbone')
     assert result.keys.dropped['neck.weight'] == 'belongs to the detector, not to its backbone'
     AttentionResNet(18).load_state_dict(result.keys.tensors, strict=True)

@@ -31,7 +31,7 @@ class Family(ABC):
 
     name: str
     features: str
-    block = r'layer(\d+)\.(\d+)\.(.+)'
+    block = r'layer(\d)\.(\d+)\.(.+)'
 
     @abstractmethod
     def arguments(self, backbone: Tensors, counts: tuple[int, ...]) -> dict[str, Any]:
@@ -93,5 +93,5 @@ class Family(ABC):
 
 
 def size_of(tensors: Tensors, key: str, dim: int, default: int) -> int:
-    """The tensor's size along a dimension, or a default if there is no such tensor."""
-    return tensors[key].shape[dim] if key in tensors else default
+    """The tensor's size along a dimension, or a default if there is no such tensor, or no such dimension."""
+    return tensors[key].shape[dim] if key in tensors and tensors[key].ndim > dim else default

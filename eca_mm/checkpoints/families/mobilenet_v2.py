@@ -11,7 +11,7 @@ from eca_mm.errors import UserError
 class MobileNetV2(Family):
     name = 'MobileNetV2'
     features = 'out_channel'
-    block = r'layer(\d+)\.(\d+)\.(?:conv\.)?(.+)'
+    block = r'layer(\d)\.(\d+)\.(?:conv\.)?(.+)'
 
     def arguments(self, backbone: Tensors, counts: tuple[int, ...]) -> dict[str, Any]:
         if counts != MOBILENET_BLOCKS:
