@@ -34,12 +34,14 @@ def timeout_of(cfg: Config) -> float:
 def _own_store(launcher: str) -> dict[str, Any]:
     """Arguments with which an attempt under ``torchrun --max-restarts`` does not read the addresses of the one before.
 
-    torchrun's agent keeps its store from attempt to attempt, and torch 2.13 tells their keys apart no longer.
+    torchrun's agent keeps its store from attempt to attempt, and torch 2.13 tells their keys apart no longer. Of several nodes
+    each counts its own attempts; there ``TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1`` has a store made for each.
     """
-    if launcher != 'pytorch' or (attempt := os.environ.get('TORCHELASTIC_RESTART_COUNT')) is None:
+    env = os.environ
+    if launcher != 'pytorch' or env.get('TORCHELASTIC_USE_AGENT_STORE') != 'True' or env.get('GROUP_WORLD_SIZE') != '1':
         return {}
     store, rank, processes = next(torch.distributed.rendezvous('env://'))
-    store = torch.distributed.PrefixStore(f'attempt {attempt}', store)
+    store = torch.distributed.PrefixStore(f'attempt {env["TORCHELASTIC_RESTART_COUNT"]}', store)
     return dict(store=store, rank=rank, world_size=processes)
 
 
