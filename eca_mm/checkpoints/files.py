@@ -71,7 +71,7 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
     """
     from_timm = source.startswith('timm://')
     checkpoint = {} if from_timm else read_checkpoint(source)
-    name = source.removeprefix('timm://') if from_timm else checkpoint.get('arch')  # which timm's training wrote
+    name: Any = source.removeprefix('timm://') if from_timm else checkpoint.get('arch')  # which timm's training wrote
     if isinstance(name, str) and re.search('resnet(aa|blur)', name):
         raise UserError(f'{source} is of {shown(name)}, which is anti-aliased, as no ResNet here is')
     if from_timm and entry is not None:
