@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import eca_mm
 from eca_mm.engine import load_config
 from eca_mm.engine.model import build_model
 from eca_mm.models import AttentionMobileNetV2, AttentionResNet, ECAMobileNetV2, ECAResNet, fuse_for_inference, ops
@@ -42,6 +43,20 @@ def test_computes_the_same(build):
             if isinstance(block, common.AttentionBlock):
                 block.fused = fast
         torch.testing.assert_close(fused(image()), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    'name', ['AttentionPreActResNet', 'AttentionDenseNet', 'AttentionResNeXt', 'AttentionInceptionV3']
+)
+def test_a_norm_is_folded_into_the_convolution_that_it_follows(name):
+    """Not into one that is registered before it."""
+    depth = dict(depth=50) if 'ResNe' in name else {}
+    model = randomize(getattr(eca_mm, name)(attention=dict(type='ECALayer'), **depth).double()).eval()
+    with torch.no_grad():
+        x = torch.randn(1, 3, 75, 75, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        expected = model(x)[-1]
+        error = (fuse_for_inference(model)(x)[-1] - expected).abs().max() / expected.abs().max()
+    assert error < 1e-9
 
 
 def test_hooks_of_the_layer_are_called():

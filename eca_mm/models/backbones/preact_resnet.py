@@ -36,6 +36,9 @@ class PreActBottleneck(AttentionBottleneck):
             self.add_module(name, build_norm_layer(self.norm_cfg, channels)[1])
         if self.downsample is not None:
             self.downsample = self.downsample[:-1]
+        # In the order of the forward pass, by which mmcv folds a norm into the convolution before it.
+        for name in (self.norm1_name, 'conv1', self.norm2_name, 'conv2', self.norm3_name, 'conv3'):
+            self._modules[name] = self._modules.pop(name)
 
     def residual(self, x: Tensor) -> Tensor:
         y = self.relu(self.norm1(x)) if self.preact else x
