@@ -29,10 +29,16 @@ def seed_process(*key: int) -> None:
     >>> seed_process(0, 8); seed_process(0, 7); random.random() == first
     True
     """
+    _seed(key)
+    if torch.cuda.is_initialized():  # asked without it, torch formats a traceback each time
+        torch.cuda.manual_seed_all(_words(key)[2])
+
+
+def _seed(key: Sequence[int]) -> None:
     python, numpy, of_torch = _words(key)
     random.seed(python)
     np.random.seed(numpy)
-    torch.manual_seed(of_torch)
+    torch.default_generator.manual_seed(of_torch)  # the CPU's
 
 
 def _words(key: Sequence[int]) -> list[int]:
@@ -120,8 +126,5 @@ def _images(dataset: Any, places: Sequence[tuple[int, Sequence[int]]]) -> list[A
 
 
 def _image(dataset: Any, index: int, key: Sequence[int]) -> Any:
-    python, numpy, of_torch = _words(key)
-    random.seed(python)
-    np.random.seed(numpy)
-    torch.default_generator.manual_seed(of_torch)  # not CUDA's
+    _seed(key)
     return dataset[index]
