@@ -96,7 +96,7 @@ def test_stopped_and_then_resumed(in_process, tmp_path, shapes_root):
 def test_the_shapes_are_learnt(run_tool, tmp_path):
     """The README's first command, with ResNet-18 for two of the three epochs: AP50 of two seeds was 0.58 and 0.44.
 
-    The command itself takes three times as long; docs/training.md has its AP over seeds and thread counts.
+    The command itself takes three times as long.
     """
     options = {
         'model.backbone.depth': 18,

@@ -22,6 +22,7 @@ class PreActBottleneck(AttentionBottleneck):
     conv2: Any
     conv3: Any
     norm1_name: str
+    norm2_name: str
     norm3_name: str
     norm_cfg: dict[str, Any]
     mid_channels: int
