@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 
 from eca_mm.errors import UserError
@@ -30,7 +31,7 @@ class InvalidLossHook(Hook):
         self.checkpoint: Path | None = None
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        loss = float((outputs or {}).get('loss', 0))
+        loss = float(torch.as_tensor((outputs or {}).get('loss', 0)).detach())
         if math.isfinite(loss):
             self.seen = 0
             return

@@ -288,5 +288,7 @@ class TestMobileNetV2:
         model = AttentionMobileNetV2(init_cfg=init)
         model.init_weights()
         assert all(torch.equal(value, plain[name]) for name, value in model.state_dict().items())
-        with pytest.raises(ValueError, match='missing'):
+        with pytest.raises(
+            ValueError, match='has the weights of a MobileNetV2, and the model has a MobileNetV2 with ECA'
+        ):
             ECAMobileNetV2(init_cfg=init).init_weights()

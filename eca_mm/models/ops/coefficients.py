@@ -75,7 +75,8 @@ class SmallGraph:
         with ExitStack() as stack:
             stack.enter_context(torch.enable_grad())
             # Not the hooks of a checkpoint around: what it saves is small, and would be computed anew in our backward.
-            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(_same, _same))
+            # Detached: an operator that keeps its output, with its own graph, would keep itself for ever.
+            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(Tensor.detach, _same))
             self.with_grad = function(*self.leaves)
         self.outputs = tuple(output.detach() for output in self.with_grad)
 
