@@ -10,7 +10,7 @@ from eca_mm.models.backbones.resnet import AttentionResNet
 
 @MODELS.register_module(force=True)  # over the function of eca_mm.models
 class AAResNet(AttentionResNet):
-    """:class:`AttentionResNet` whose 3x3 convolutions of the last three stages are attention-augmented (AA-Net's Section 4.2).
+    """:class:`AttentionResNet` whose 3x3 convolutions of the last three stages are attention-augmented, as in AA-Net.
 
     Args:
         depth: 50, 101 or 152.

@@ -28,7 +28,8 @@ FORMULAS = {
     'k*C': lambda c: 3 * c,
     'k': lambda c: 3,
 }
-# The rows of Table 2 whose counts are those of their own papers, and how these counted: None is all multiply-adds.
+# The rows of Table 2 whose counts are copied from their own papers, and the convention that comes closest to each, chosen row
+# by row: these papers were not at hand. None is all multiply-adds.
 COPIED = {
     'imagenet/a2_resnet50': None,
     **dict.fromkeys(('imagenet/gsop_resnet50', 'imagenet/aa_resnet50', 'imagenet/aa_resnet101'), WEIGHTED),
@@ -113,7 +114,8 @@ TABLES = (
         benchmark='class',
         remark="Training and Inference are images per second on the authors' RTX 2080Ti, compared as ratios to the plain "
         'network. Param. and FLOPs of A2-Nets, GSoP-Net1 and AA-Net are copied from their papers, in 10^6 and 10^9 '
-        'multiply-adds; the others are in 2^20 and 2^30.',
+        'multiply-adds; the others are in 2^20 and 2^30. Those rows and CBAM are reconstructed: where sources were silent, '
+        'places, ratios and the counting convention are those that come closest to the printed numbers.',
         count=partial(count_classifier, kilo=1024, by_group={'MobileNetV2': THOP_MOBILENET}, copied=COPIED),
         timed=True,
         metafile=CLASSIFIERS,
