@@ -114,7 +114,10 @@ def test_attention_with_weights_is_what_they_say():
     assert convert_with(state, f'attention={SE_VAR1}').code == convert_state(state).code
 
 
-ASSUMED = "the file has no config, so style='pytorch', the usual strides and no dilations are assumed; --style caffe says otherwise"
+ASSUMED = (
+    "the file has no config, so style='pytorch', the usual strides and no dilations are assumed; "
+    '--style caffe says otherwise'
+)
 ALIASED = 'if it is of timm: the anti-aliased networks there (resnetaa50, resnetblur50) have these keys and shapes too'
 
 
