@@ -152,11 +152,10 @@ def benchmark(
             if len(rounds) < 2:
                 raise Interrupted(f'{interrupted}: nothing is written') from None
         baselines = {model.name: model.baseline for model in models}
-        lines = [
-            replace(line, **workloads[line.model].memory(line.mode))
-            for line in summarise(rounds, baselines, settings.batch * settings.iterations)
-        ]
+        lines = list(summarise(rounds, baselines, settings.batch * settings.iterations))
         report = BenchmarkReport(file, {**settings.header(), 'rounds': len(rounds)}, lines)
+        report.write()  # the memory takes minutes on a CPU
+        lines[:] = [replace(line, **workloads[line.model].memory(line.mode)) for line in lines]
     report.write()
     if interrupted:
         raise Interrupted(f'{interrupted}, which are written: {file}')
