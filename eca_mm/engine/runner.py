@@ -21,11 +21,11 @@ from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.classes import check_classes, check_evaluated_file
 from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import annotation_files, check_first_image
-from eca_mm.engine.loops import ResumableEpochs
-from eca_mm.engine.randomness import Places, give_places
-from eca_mm.engine.resuming import go_on
-from eca_mm.engine.saving import NewBeforeOld
-from eca_mm.engine.stopping import keep_workers
+from eca_mm.engine.resumption.loops import ResumableEpochs
+from eca_mm.engine.resumption.randomness import Places, give_places
+from eca_mm.engine.resumption.resuming import go_on
+from eca_mm.engine.resumption.saving import NewBeforeOld
+from eca_mm.engine.resumption.stopping import keep_workers
 from eca_mm.errors import UserError
 
 # What mmengine's Runner takes out of a config.

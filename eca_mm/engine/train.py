@@ -22,11 +22,11 @@ from eca_mm.engine.distributed import init_distributed, lost_processes, timeout_
 from eca_mm.engine.files import check_data, check_weights, require
 from eca_mm.engine.invalid_loss import InvalidLossHook
 from eca_mm.engine.pictures import PicturesHook
-from eca_mm.engine.randomness import SeedHook
+from eca_mm.engine.resumption.randomness import SeedHook
+from eca_mm.engine.resumption.saving import SteadyHook
+from eca_mm.engine.resumption.stopping import Signals, Stop
+from eca_mm.engine.resumption.work_dir import by_main_process, choose, claimed
 from eca_mm.engine.runner import StrictRunner, bare_model, restored_globals
-from eca_mm.engine.saving import SteadyHook
-from eca_mm.engine.stopping import Signals, Stop
-from eca_mm.engine.work_dir import by_main_process, choose, claimed
 from eca_mm.errors import Interrupted, UserError
 from eca_mm.output import make_folder
 

@@ -7,7 +7,7 @@ import torch
 
 from eca_mm.checkpoints import read_checkpoint
 from eca_mm.engine import Interrupted
-from eca_mm.engine.work_dir import newest
+from eca_mm.engine.resumption.work_dir import newest
 from eca_mm.errors import ExistingFileError, MissingFileError, UserError
 from eca_mm.models import ECAResNet
 from tests.support import NO_VALIDATION, train_shortly

@@ -14,7 +14,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from eca_mm.engine import Interrupted
-from eca_mm.engine.work_dir import LOCK, claimed
+from eca_mm.engine.resumption.work_dir import LOCK, claimed
 from eca_mm.errors import UserError
 from tests.support import NO_VALIDATION, REPOSITORY, train_shortly
 
@@ -192,7 +192,7 @@ def test_a_second_signal_ends_at_once():
     """Even a process that hangs in a library, which Python's handlers do not reach."""
     hanging = """
 import ctypes
-from eca_mm.engine.stopping import Signals
+from eca_mm.engine.resumption.stopping import Signals
 with Signals() as signals:
     signals.finishing = True
     print(flush=True)

@@ -13,8 +13,8 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
 
-from eca_mm.engine.stopping import Signals, Stop
-from eca_mm.engine.work_dir import last_validated, write_validated
+from eca_mm.engine.resumption.stopping import Signals, Stop
+from eca_mm.engine.resumption.work_dir import last_validated, write_validated
 from eca_mm.output import write_atomically
 
 KEPT = 2  # of the checkpoints for resuming alone
