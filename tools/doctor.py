@@ -29,7 +29,7 @@ class Finding(NamedTuple):
     advice: str = ''
 
 
-# Module -> distributions that provide it, with the versions that were tried: those of the README's table, no others.
+# Module -> distributions that provide it, with the versions that were tried: no others.
 PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     'torch': {'torch': ('2.13.0',)},
     'torchvision': {'torchvision': ('0.28.0',)},
@@ -58,7 +58,7 @@ def check_package(module: str, tried: dict[str, tuple[str, ...]]) -> Finding:
     if len(versions) > 1:
         return Finding(module, found, 'FAIL', OVERWRITTEN.format(' '.join(versions)))
     if not versions:
-        return Finding(module, found, 'FAIL', 'see Installation in the README')
+        return Finding(module, found, 'FAIL', 'see docs/installation.md')
     try:
         load(module)
     except Exception as error:
@@ -144,7 +144,7 @@ def check_cuda() -> list[Finding]:
         rois = torch.tensor([[0.0, 0, 0, 4, 4]], device='cuda')
         load('mmcv.ops').RoIAlign(2, 1.0, 0)(torch.ones(1, 1, 8, 8, device='cuda'), rois)
 
-    advice = 'mmcv was built without CUDA or for another GPU: build it on this machine (README)'
+    advice = 'mmcv was built without CUDA or for another GPU: build it on this machine (docs/installation.md)'
     return [
         Finding('CUDA', f'{torch.version.cuda}: {names}'),
         check('mmcv CUDA operators', 'RoIAlign runs on the GPU', align, advice),
@@ -174,7 +174,7 @@ def diagnose() -> list[Finding]:
         check('TensorBoard', with_version('tensorboard', 'SummaryWriter imports'), lambda: load('torch.utils.tensorboard'),
               'for curves: pip install tensorboard; training runs without', 'warn'),
         check('mmcv operators', f'{operators_in_use()}; nms runs on the CPU', lambda: nms('mmcv.ops'),
-              'mmcv does not load its operators: see "mmcv\'s operators" in the README'),
+              'mmcv does not load its operators: see "mmcv\'s operators" in docs/installation.md'),
         check('torchvision operators', 'nms runs on the CPU', lambda: nms('torchvision.ops'),
               'torch and torchvision are of different builds'),
         check('registry', 'eca_mm.ECAResNet builds from an mmdet config',
