@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmengine.registry import MODELS
+
 from eca_mm.checkpoints.attention import Attention, arguments, source_code
 from eca_mm.checkpoints.known import KNOWN
 from eca_mm.errors import UserError
@@ -12,7 +14,7 @@ from eca_mm.paths import CONFIGS
 
 @dataclass(frozen=True)
 class Architecture:
-    """A backbone, registered as ``Attention{family}`` and ``ECA{family}``, and the number of classes of its classifier.
+    """A backbone, registered as ``Attention{family}``, some as ``ECA{family}`` too, and the number of its head's classes.
 
     Its arguments are without the attention, which is a config, or None, stage by stage.
     """
@@ -24,9 +26,10 @@ class Architecture:
 
     @property
     def kernel_sizes(self) -> tuple[int, ...] | None:
-        """ECA's kernel size stage by stage; None for a network that has not ECA in every stage."""
+        """ECA's kernel size stage by stage; None for a network that has not ECA of one size in every stage."""
         layers = [layer for layer in self.attention if layer and layer['type'] == 'eca_mm.ECALayer']
-        return tuple(layer['kernel_size'] for layer in layers) if len(layers) == len(self.attention) else None
+        sizes = [layer['kernel_size'] for layer in layers if 'kernel_size' in layer]
+        return tuple(sizes) if len(sizes) == len(self.attention) else None
 
     @property
     def layers(self) -> list[str]:
@@ -36,7 +39,7 @@ class Architecture:
     @property
     def config(self) -> dict[str, Any]:
         """Config of the backbone."""
-        if self.kernel_sizes:
+        if self.kernel_sizes and f'ECA{self.family}' in MODELS.module_dict:
             return dict(type=f'eca_mm.ECA{self.family}', **self.arguments, kernel_size=self.kernel_sizes)
         first, *others = self.attention
         attention = first if all(layer == first for layer in others) else self.attention
@@ -63,10 +66,18 @@ class Architecture:
             parts.append(f'{kinds}{" in some stages" * (None in self.attention)}')
         return f'{name}{" with " * bool(parts)}{" and ".join(parts)}'
 
+    @property
+    def described(self) -> str:
+        """With its article: 'a ResNet-18', 'an InceptionV3'."""
+        return f'{"an" if self.family[0] in "AEIOU" else "a"} {self}'
+
     def _name(self) -> tuple[str, dict[str, Any]]:
         """Its usual name, and the arguments that this does not say."""
         others = dict(self.arguments)
-        name = f'{self.family}-{others.pop("depth")}' if 'depth' in others else self.family
+        name = self.family
+        for key in ('depth', 'arch'):
+            if isinstance(others.get(key), int | str):
+                name += f'-{others.pop(key)}'
         if others.get('deep_stem') and others.get('avg_down'):
             del others['deep_stem'], others['avg_down']
             name += '-D'
@@ -74,7 +85,7 @@ class Architecture:
 
     def configs(self) -> list[str]:
         """The paper's detectors and classifiers in configs/, by their names, that have this backbone."""
-        (name, others), depth = self._name(), self.arguments.get('depth')
+        (name, others), depth = self._name(), self.arguments.get('depth', self.arguments.get('arch'))
         k = ''.join(map(str, self.kernel_sizes or ()))
         kinds = {'': '', 'ECALayer': 'eca_', 'SELayer': 'se_'}
         usual = (
@@ -86,20 +97,22 @@ class Architecture:
         if others or depth is None or not usual:
             return []
         kind, d = kinds[''.join(self.layers)], 'd' * name.endswith('-D')
-        files = [
-            *sorted(CONFIGS.glob(f'*_rcnn_{kind}r{depth}{d}_fpn_1x.py')),
-            CONFIGS / f'imagenet/{kind}resnet{depth}{d}.py',
-        ]
+        detectors = CONFIGS.glob(f'*_rcnn_{kind}r{depth}{d}_fpn_1x.py') if self.family == 'ResNet' else ()
+        files = [*sorted(detectors), CONFIGS / f'imagenet/{kind}{self.family.lower()}{depth}{d}.py']
         return [f'configs/{file.relative_to(CONFIGS)}' for file in files if file.is_file()]
 
     def plain_classifier(self, library: str, others: Mapping[str, Any]) -> int:
         """The number of classes; UserError for attention, no classifier or other arguments, which a library has not."""
-        if self.layers:
-            raise UserError(f'{library} has no {self.family} with {", ".join(self.layers)}, only plain ones')
+        self.plain(library, others)
         if self.classes is None:
             raise UserError(f'there is no classifier among these weights, and {library} has no network without one')
-        self.refuse(library, others)
         return self.classes
+
+    def plain(self, library: str, others: Mapping[str, Any]) -> None:
+        """UserError if there is attention, or arguments that a library has no counterpart for."""
+        if self.layers:
+            raise UserError(f'{library} has no {self.family} with {", ".join(self.layers)}, only plain ones')
+        self.refuse(library, others)
 
     def refuse(self, library: str, others: Mapping[str, Any]) -> None:
         """UserError if there are arguments that a library has no counterpart for."""

@@ -1,5 +1,6 @@
-"""The attention layers of a network: those with weights told from their tensors, SE-Var1, which has none, from a config."""
+"""The attention layers of a network: ECA and SE, with their variants, told from their tensors, others from a config."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,16 @@ from eca_mm.errors import UserError
 Attention = dict[str, Any] | None  # config of a layer
 
 
-def stage_attention(stage: str, blocks: Sequence[Mapping[str, Tensor]]) -> Attention:
+def stage_attention(stage: str, blocks: Sequence[Mapping[str, Tensor]], by_channels: bool = False) -> Attention:
     """Config of the attention layer in a stage, None if there is none; UserError if its blocks differ in it.
 
-    Each block's weights are by their names in it, such as ``eca.conv.weight``.
+    Each block's weights are by their names in it, such as ``eca.conv.weight``. If they may have different numbers of
+    channels, ``by_channels``, and kernel sizes differ, it is taken for the layer that chooses them.
     """
-    first, *others = map(_block_attention, blocks)
+    found = [_block_attention(block) for block in blocks]
+    if by_channels and any(layer != found[0] for layer in found):
+        found = [layer and {key: value for key, value in layer.items() if key != 'kernel_size'} for layer in found]
+    first, *others = found
     for other in others:
         if other != first:
             raise UserError(
@@ -41,27 +46,32 @@ def _block_attention(block: Mapping[str, Tensor]) -> Attention:
     return None
 
 
-def has_se_var1(config: Mapping[str, Any], stages: int) -> list[bool]:
-    """Whether SE-Var1 is in each stage, by the backbone's config: in the slot of our backbones, or as a plugin of mmdet's.
+_TOLD = ('ECALayer', 'ECANSLayer', 'SELayer', 'SEGCLayer')  # by their tensors
+
+
+def stated_attention(config: Mapping[str, Any], stages: int) -> list[Attention]:
+    """The layer in each stage that no tensor tells, by the backbone's config: in the slot of our backbones, or as a plugin
+    of mmdet's. None for a stage without one, also where tensors tell.
 
     Raises:
         UserError: If a plugin is elsewhere than our slot, which its keys do not tell, or the number of stages is another.
     """
-
-    def is_se_var1(layer: Any) -> bool:
-        return isinstance(layer, dict) and str(layer.get('type')).endswith('SEVar1Layer')
-
-    found = [is_se_var1(layer) for layer in per_stage('attention', config.get('attention'), stages)]
+    found = [_untold(layer) for layer in per_stage('attention', config.get('attention'), stages)]
     plugins = config.get('plugins')
     for plugin in filter(lambda plugin: isinstance(plugin, dict), plugins if isinstance(plugins, tuple) else ()):
         if (place := plugin.get('position', 'after_conv3')) != 'after_conv3':
             raise UserError(
                 f'its config has a plugin with position={place!r}, and attention here is after the last norm'
             )
-        if is_se_var1(plugin.get('cfg')):
+        if layer := _untold(plugin.get('cfg')):
             used = per_stage('stages', plugin.get('stages') or True, stages)
-            found = [before or bool(use) for before, use in zip(found, used, strict=True)]
+            found = [layer if use else before for before, use in zip(found, used, strict=True)]
     return found
+
+
+def _untold(layer: Any) -> Attention:
+    name = re.fullmatch(r'(?:eca_mm\.)?(\w+Layer)', str(layer.get('type'))) if isinstance(layer, dict) else None
+    return {**layer, 'type': f'eca_mm.{name[1]}'} if name and name[1] not in _TOLD else None
 
 
 def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:

@@ -72,7 +72,7 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
     from_timm = source.startswith('timm://')
     checkpoint = {} if from_timm else read_checkpoint(source)
     name: Any = source.removeprefix('timm://') if from_timm else checkpoint.get('arch')  # which timm's training wrote
-    if isinstance(name, str) and re.search('resnet(aa|blur)', name):
+    if isinstance(name, str) and re.search('resne(t|xt)(aa|blur)', name):
         raise UserError(f'{source} is of {shown(name)}, which is anti-aliased, as no ResNet here is')
     if from_timm and entry is not None:
         raise UserError(f'{source} has no entries: leave out --entry {entry}')
@@ -141,7 +141,8 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
 
     Understands what ``tools/convert_checkpoint.py`` does, from any source of :func:`read_weights`: bare backbones, the
     authors', torchvision's and timm's classifiers, and the classifiers and detectors that OpenMMLab trains. It passes over
-    what the backbone has no part for: classifiers, necks, heads, and later stages.
+    what the backbone has no part for: classifiers, necks, heads, and later stages. A layer that the backbone names among its
+    ``classifiers`` keeps its own weights where the file has another number of classes.
 
     Raises:
         UserError: As :func:`read_weights`, :func:`find_layout`, :func:`check_kernel_sizes`, :func:`check_fit` and
@@ -157,10 +158,13 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
     check_kernel_sizes(source, ours)
     parts = tuple(f'backbone.{name}.' for name, _ in backbone.named_children())
     weights = {key.removeprefix('backbone.'): value for key, value in ours.items() if key.startswith(parts)}
+    own = backbone.state_dict()
+    heads: Any = getattr(backbone, 'classifiers', ())
+    weights |= {k: own[k] for k in weights if k.startswith(heads) and k in own and own[k].shape != weights[k].shape}
     try:
-        check_fit(backbone.state_dict(), weights, what)
+        check_fit(own, weights, what)
     except UserError as error:
-        words = another_network(backbone.state_dict(), file.tensors, source, file.config)
+        words = another_network(own, file.tensors, source, file.config)
         raise UserError(words or str(error)) from error
     check_values(weights, source)
     _compare(backbone, file.config, what, ['style'])  # whoever dilates a pretrained backbone means it

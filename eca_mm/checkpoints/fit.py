@@ -73,7 +73,7 @@ def another_network(own: Tensors, weights: Tensors, source: str, config: Mapping
         there, theirs = _network(weights, config or {})
     except UserError as error:
         return f'{source} is of no network here: {error}'
-    what = f'{source} has the weights of a {there}'
+    what = f'{source} has the weights of {there.described}'
     names = [name for name in there.configs() if ours not in _KINDS or name.startswith(_KINDS[ours])]
     fits = f'set {there.code}{", as in " * bool(names)}{" or ".join(names)}'
     same = here.config == there.config
@@ -84,7 +84,7 @@ def another_network(own: Tensors, weights: Tensors, source: str, config: Mapping
     if ours == 'mmpretrain' != theirs:
         they = 'the authors name' if theirs == 'authors' else f'{theirs} names'
         return f'{what}, as {they} them: {convert} gives them our names{"" if same else f"; for them {fits}"}'
-    return '' if same else f'{what}, and the model has a {here}: {fits}'
+    return '' if same else f'{what}, and the model has {here.described}: {fits}'
 
 
 def _network(weights: Tensors, config: Mapping[str, Any]) -> tuple[Architecture, str]:

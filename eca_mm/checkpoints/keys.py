@@ -1,9 +1,6 @@
-"""What other libraries call the weights of our networks: tables of keys, and which file is of which library.
+"""Which file is of which library, and its weights by the names that they have in our classifiers.
 
-Every table translates to and from the names of our classifiers, ``backbone.*`` and ``head.fc.*``. No key tells where a
-block has its stride, how a convolution is dilated, nor of layers without weights: anti-aliasing, activations, SE-Var1.
-
-A new source is a `Layout`, with a table of `VARIANTS` where its names differ; a new kind of network is in `NETWORKS`.
+A new source is a `Layout`; where its names differ, or the kind of network is new, :mod:`eca_mm.checkpoints.tables` has more.
 """
 
 import re
@@ -13,69 +10,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from eca_mm.checkpoints.renaming import Renaming
+from eca_mm.checkpoints.tables import NETWORKS, STRANGERS, TIMM_ECA, VARIANTS, Pairs
 from eca_mm.checkpoints.weights import MOST, first_names, plain, shown
 from eca_mm.errors import UserError
-
-# (theirs, ours): the beginnings of two keys, or, where the first has a leading dot, parts of them. The first that fits
-# counts, and in the other direction the pairs are turned round.
-Pairs = tuple[tuple[str, str], ...]
-
-TIMM_STEM: Pairs = (
-    ('conv1.0.', 'stem.0.conv.'),
-    ('conv1.1.', 'stem.0.bn.'),
-    ('conv1.3.', 'stem.1.conv.'),
-    ('conv1.4.', 'stem.1.bn.'),
-    ('conv1.6.', 'stem.2.conv.'),
-    ('bn1.', 'stem.2.bn.'),
-)
-MMDET_STEM: Pairs = tuple(
-    (f'stem.{3 * i + j}.', f'stem.{i}.{part}.') for i in range(3) for j, part in enumerate(('conv', 'bn'))
-)
-# timm and mmdet have a pool in front of the first stage's shortcut too, where it does nothing.
-POOLED_SHORTCUT: Pairs = (
-    ('layer1.0.downsample.1.', 'layer1.0.downsample.0.'),
-    ('layer1.0.downsample.2.', 'layer1.0.downsample.1.'),
-)
-MMPRETRAIN_SE: Pairs = (('.se_layer.conv1.conv.', '.se.fc1.'), ('.se_layer.conv2.conv.', '.se.fc2.'))
-TIMM_ECA: Pairs = (('.se.conv.', '.eca.conv.'),)
-MOBILENET_BLOCKS = (1, 2, 3, 4, 3, 3, 1)
-RESNETS = {  # depth: convolutions of a block, blocks of each stage
-    18: (2, (2, 2, 2, 2)),
-    34: (2, (3, 4, 6, 3)),
-    50: (3, (3, 4, 6, 3)),
-    101: (3, (3, 4, 23, 3)),
-    152: (3, (3, 8, 36, 3)),
-}
-
-
-def _mobilenet() -> Pairs:
-    """torchvision counts all blocks through, and has no module around a block's last convolution and norm."""
-    pairs = [
-        (f'features.{n}.{i}.', f'{name}.{part}.') for n, name in ((0, 'conv1'), (18, 'conv2')) for i, part in _CONV_BN
-    ]
-    blocks = [f'layer{stage}.{i}' for stage, count in enumerate(MOBILENET_BLOCKS, 1) for i in range(count)]
-    for n, block in enumerate(blocks, 1):
-        theirs, ours, last = f'features.{n}.conv', f'{block}.conv', min(n, 2)  # the first block does not expand
-        pairs += [(f'{theirs}.{m}.{i}.', f'{ours}.{m}.{part}.') for m in range(last) for i, part in _CONV_BN]
-        pairs += [(f'{theirs}.{last + i}.', f'{ours}.{last}.{part}.') for i, part in _CONV_BN]
-        pairs.append((f'{theirs}.{last + 2}.', f'{ours}.eca.'))  # the authors'
-    return tuple(pairs)
-
-
-_CONV_BN = ((0, 'conv'), (1, 'bn'))
-MOBILENET = _mobilenet()
-
-# Kind of network: a pattern of keys that every backbone of this kind has here, and no other.
-NETWORKS = {'ResNet': r'layer\d\.\d+\.conv\d\.weight', 'MobileNetV2': r'layer\d\.\d+\.conv\.\d\.conv\.weight'}
-
-# A pattern of keys that only the other library has, and the pairs to apply when there is one.
-VARIANTS: tuple[tuple[str, Pairs], ...] = (
-    (r'conv1\.6\.weight', TIMM_STEM),
-    (r'stem\.6\.weight', MMDET_STEM),
-    (r'layer1\.0\.downsample\.2\.weight', POOLED_SHORTCUT),
-    (r'.+\.se_layer\..+', MMPRETRAIN_SE),
-    (r'features\.0\.0\.weight', MOBILENET),
-)
 
 
 class Layout(NamedTuple):
@@ -95,7 +32,8 @@ class Layout(NamedTuple):
 
 
 DETECTOR = ('neck.', *(f'{part}_head.' for part in ('rpn', 'roi', 'bbox', 'mask', 'panoptic', 'decode', 'auxiliary')))
-_RESNET = NETWORKS['ResNet']
+_RESNET, _INCEPTION = NETWORKS['ResNet'], NETWORKS['InceptionV3']
+_DENSENET = r'features\.denseblock1\.denselayer1\.conv\.?1\.weight'
 LAYOUTS = (
     Layout('mmdet', (r'backbone\.<ours>', f'({"|".join(DETECTOR)}).+'), 'backbone.', dropped=DETECTOR),
     Layout('mmpretrain', (r'backbone\.<ours>',), 'backbone.', 'head.fc.'),
@@ -105,8 +43,12 @@ LAYOUTS = (
     Layout('timm', (_RESNET, r'conv1\.6\.weight|layer1\.0\.downsample\.2\.weight'), classifier='fc.'),
     Layout('torchvision', (_RESNET, r'fc\..+'), classifier='fc.'),
     Layout('torchvision', (r'features\.\d+\.conv\.0\.0\.weight',), classifier='classifier.1.'),
+    Layout('torchvision', (_DENSENET,), classifier='classifier.'),
+    Layout('torchvision', (_INCEPTION,)),  # a classifier here too, which is part of the backbone
     Layout('backbone', ('<ours>',)),
     Layout('timm', (_RESNET,), classifier='fc.'),  # if told so: a plain network of timm has torchvision's keys
+    Layout('timm', (_DENSENET,), classifier='classifier.'),
+    Layout('timm', (_INCEPTION,)),
 )
 
 
@@ -125,9 +67,13 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
         signs = [sign.replace('<ours>', ours) for sign in layout.signs if source in (None, layout.source)]
         if signs and all(any(re.fullmatch(sign, name) for name in names) for sign in signs):
             return layout
+    for sign, what in STRANGERS.items():
+        if any(re.fullmatch(sign, name) for name in names):
+            raise UserError(f'these are the weights of {what}')
     known = source or ', '.join(dict.fromkeys(layout.source for layout in LAYOUTS))
+    *kinds, last = NETWORKS
     raise UserError(
-        f'these are not the weights of a {" or ".join(NETWORKS)} as {known} name{"s" * bool(source)} them: '
+        f'these are not the weights of a {", ".join(kinds)} or {last} as {known} name{"s" * bool(source)} them: '
         f'{len(names)} keys, {first_names(names, 3)}'
     )
 
@@ -193,7 +139,7 @@ def kernel_sizes(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
     """
     sizes = {}
     for key, value in weights.items():
-        stage = re.match(r'(?:backbone\.)?\D*(\d)\..*\beca\.conv\.weight$', key)
+        stage = re.match(r'(?:backbone\.)?\D*(\d)[a-e]?\..*\beca\.conv\.weight$', key)
         if stage and value.ndim == 3:  # (1, 1, k), or (C, 1, k) of ECA-NS
             sizes[int(stage[1])] = value.shape[2]
     return tuple(sizes[stage] for stage in sorted(sizes))

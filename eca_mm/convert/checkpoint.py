@@ -6,14 +6,14 @@ from pathlib import Path
 
 from eca_mm.checkpoints import check_values
 from eca_mm.checkpoints.architecture import Architecture
-from eca_mm.checkpoints.families import find_family
+from eca_mm.checkpoints.families import Family, find_family
 from eca_mm.checkpoints.families.base import Tensors
 from eca_mm.checkpoints.files import SUFFIXES, Weights, read_weights, write_weights
 from eca_mm.checkpoints.keys import LAYOUTS, find_layout, rename, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.convert import mmdet1
-from eca_mm.convert.config import backbone_config, classifier_config, legacy_config
+from eca_mm.convert.config import CLASSIFIERS, STAGES, backbone_config, classifier_config, legacy_config
 from eca_mm.convert.targets import OTHERS, OURS, Target, find_target
 from eca_mm.errors import UserError
 from eca_mm.output import check_output
@@ -40,12 +40,13 @@ class Converted:
 
     def config(self, file: str | Path) -> str:
         """The whole config that takes the written file; for another library the line that builds the network there."""
-        weights, ours = self.keys.tensors, self.network.family in ('ResNet', 'MobileNetV2')
+        weights, family = self.keys.tensors, self.network.family
         if self.target == 'mmdet':
             return legacy_config(self.network, weights)
-        if self.target == 'mmpretrain' and ours and 'head.fc.weight' in weights:
+        has_classifier = not weights.keys().isdisjoint(('head.fc.weight', 'backbone.fc.weight'))
+        if self.target == 'mmpretrain' and family in CLASSIFIERS and has_classifier:
             return classifier_config(self.network, weights)
-        return backbone_config(self.network, file) if self.target in OURS and ours else self.code
+        return backbone_config(self.network, file) if self.target in OURS and family in STAGES else self.code
 
 
 def convert_checkpoint(
@@ -128,8 +129,11 @@ def convert_weights(weights: Weights, source: str | None = None, to: str | None 
             'it is a detector of mmdet 3 already, and its heads are for nothing else here: name what becomes of its backbone '
             'alone, --to backbone or --to mmpretrain'
         )
-    network = find_family(ours.tensors).infer(ours.tensors, weights.config)
-    notes = _notes(weights, 'mmdet1' if detector else layout.source, source is not None, network)
+    if layout.source == 'mmdet' and to not in (None, *OURS):
+        raise UserError(f'it is a detector, and {to} has none like it: --to backbone takes its backbone alone')
+    family = find_family(ours.tensors)
+    network = family.infer(ours.tensors, weights.config)
+    notes = _notes(weights, 'mmdet1' if detector else layout.source, source is not None, family, network)
     if upgraded:
         return Converted(upgraded, 'mmdet1', 'mmdet', network, network.code, notes)
     to = to or 'mmpretrain'
@@ -138,18 +142,15 @@ def convert_weights(weights: Weights, source: str | None = None, to: str | None 
     return Converted(keys, 'mmdet1' if detector else layout.source, to, network, target.code, notes)
 
 
-def _notes(weights: Weights, source: str, told: bool, network: Architecture) -> list[str]:
+def _notes(weights: Weights, source: str, told: bool, family: Family, network: Architecture) -> list[str]:
     """What is assumed of a network, as no tensor tells it."""
     notes = [weights.note] if weights.note else []
-    if not weights.config and not weights.note and source in ('mmpretrain', 'mmdet', 'mmdet1', 'backbone'):
-        style = "style='pytorch', " if network.arguments.get('depth', 0) >= 50 else ''
+    untold = family.config_only(network.arguments, {})
+    if untold and not weights.config and not weights.note and source in ('mmpretrain', 'mmdet', 'mmdet1', 'backbone'):
+        style = "style='pytorch', " if 'style' in untold else ''
         other = '; --style caffe says otherwise' if style else ''
         notes.append(f'the file has no config, so {style}the usual strides and no dilations are assumed{other}')
-    if network.family == 'ResNet' and source in ('timm', 'torchvision') and not (told or weights.named):
-        notes.append(
-            'if it is of timm: the anti-aliased networks there (resnetaa50, resnetblur50) have these keys and shapes too'
-        )
-    return notes
+    return notes + family.notes(source, told or weights.named)
 
 
 def to_theirs(weights: Tensors, target: Target) -> Renaming:

@@ -10,24 +10,29 @@ from eca_mm.checkpoints.attention import source_code
 from eca_mm.checkpoints.families.base import Tensors
 from eca_mm.checkpoints.weights import EmptyOnMeta
 
-_CLASSIFIERS = dict(ResNet='eca_mm::imagenet/resnet50.py', MobileNetV2='eca_mm::imagenet/mobilenet_v2.py')
-_STAGES = dict(ResNet=(0, 1, 2, 3), MobileNetV2=(1, 2, 4, 6))  # at a quarter to a 32nd of the image
+CLASSIFIERS = dict.fromkeys(('ResNet', 'ResNeXt', 'PreActResNet', 'DenseNet'), 'eca_mm::imagenet/resnet50.py') | dict(
+    MobileNetV2='eca_mm::imagenet/mobilenet_v2.py', InceptionV3='mmpretrain::inception_v3/inception-v3_8xb32_in1k.py'
+)
+# At a quarter to a 32nd of the image, of the backbones that detectors usually have.
+STAGES = dict.fromkeys(('ResNet', 'ResNeXt', 'PreActResNet'), (0, 1, 2, 3)) | dict(MobileNetV2=(1, 2, 4, 6))
 _ANCHORS = 9  # at each position, in RetinaNet
 
 
 def classifier_config(network: Architecture, weights: Tensors) -> str:
     """Config of a classifier here, for its checkpoint."""
-    classes, features = weights['head.fc.weight'].shape
-    head = dict(in_channels=features, num_classes=classes, topk=tuple(k for k in (1, 5) if k <= classes))
-    return _text(_CLASSIFIERS.get(network.family, ''), backbone=network.config, head=head)
+    parts = {}
+    if 'head.fc.weight' in weights:  # else it is part of the backbone
+        classes, features = weights['head.fc.weight'].shape
+        parts['head'] = dict(in_channels=features, num_classes=classes, topk=tuple(k for k in (1, 5) if k <= classes))
+    return _text(CLASSIFIERS[network.family], backbone=network.config, **parts)
 
 
 def backbone_config(network: Architecture, file: str | Path) -> str:
     """Config of a Faster R-CNN of mmdet that starts from a backbone's file."""
-    stages = _STAGES[network.family]
+    stages = STAGES[network.family]
     with EmptyOnMeta():
         built: Any = MODELS.build(network.config)
-    channels = [getattr(built, f'layer{i + 1}')[-1].out_channels for i in stages]
+    channels = [getattr(built, f'layer{i + 1}')[0].out_channels for i in stages]
     weights = dict(init_cfg=dict(type='Pretrained', checkpoint=str(file)))
     backbone = network.config | _in_detectors(network) | weights
     return _text(
@@ -50,11 +55,11 @@ def legacy_config(network: Architecture, weights: Tensors) -> str:
 
 
 def _in_detectors(network: Architecture) -> dict[str, Any]:
-    return dict(out_indices=_STAGES[network.family], frozen_stages=1, norm_eval=True)
+    return dict(out_indices=STAGES[network.family], frozen_stages=1, norm_eval=True)
 
 
 def _text(base: str, backbone: dict[str, Any], **parts: dict[str, Any]) -> str:
-    imports = "custom_imports = dict(imports=['eca_mm'])\n" if base.startswith('mmdet::') else ''
+    imports = '' if base.startswith('eca_mm::') else "custom_imports = dict(imports=['eca_mm'])\n"
     lines = [
         f'    {name}={source_code(part)},'
         for name, part in dict(backbone=dict(_delete_=True) | backbone, **parts).items()

@@ -1,14 +1,23 @@
 """What other libraries call the weights of our networks, and the line that builds a network there."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eca_mm.checkpoints.architecture import Architecture
 from eca_mm.checkpoints.attention import arguments
-from eca_mm.checkpoints.keys import MOBILENET, POOLED_SHORTCUT, TIMM_ECA, TIMM_STEM, Pairs
+from eca_mm.checkpoints.tables import DENSENET, DENSENETS, MOBILENET, POOLED_SHORTCUT, TIMM_ECA, TIMM_STEM, Pairs
 from eca_mm.errors import UserError
 from eca_mm.models.attention import eca_kernel_size
 
+# Those that have a name of their own.
+_RESNEXTS = dict(
+    torchvision=('resnext50_32x4d', 'resnext101_32x8d', 'resnext101_64x4d'),
+    timm=(
+        'resnext50_32x4d',
+        *(f'resnext101_{widths}d' for widths in ('32x4', '32x8', '32x16', '32x32', '64x4')),
+    ),
+)
+_DENSENETS = ('121', '161', '169', '201')
 _TIMM_ARGUMENTS = (('avg_down', 'avg_down'), ('in_channels', 'in_chans'))  # (ours, theirs)
 # timm chooses k and the width of SE by itself; a function of the channels, which differ from stage to stage, overrules it.
 _TIMM_ECA = 'lambda c, **k: timm.layers.EcaModule(kernel_size={}[c], **k)'
@@ -22,7 +31,7 @@ class Target(NamedTuple):
         code: The line that builds the network there.
         classifier: What the keys of its classifier begin with, ``head.fc.`` here; None to leave the classifier out.
         backbone: The same of its backbone.
-        pairs: (theirs, ours) for keys that differ in more, see :mod:`eca_mm.checkpoints.keys`.
+        pairs: (theirs, ours) for keys that differ in more, see :mod:`eca_mm.checkpoints.tables`.
         convolutions: A part of the keys of its 1x1 convolutions that are linear layers here; '' for none.
     """
 
@@ -37,7 +46,7 @@ def find_target(network: Architecture, to: str) -> Target:
     """What a library calls the network's weights; UserError if it has none like it, or none of its kind is converted."""
     known = OURS | OTHERS.get(network.family, {})
     if to not in known:
-        raise UserError(f'a {network.family} is not converted to {to}, only to {", ".join(known)}')
+        raise UserError(f'{network.family} is not converted to {to}, only to {", ".join(known)}')
     return known[to](network)
 
 
@@ -55,10 +64,69 @@ def _resnet_torchvision(network: Architecture) -> Target:
     return Target(f'torchvision.models.resnet{depth}(num_classes={classes})', 'fc.')
 
 
+def _resnext_torchvision(network: Architecture) -> Target:
+    others = dict(network.arguments)
+    name, widths = _resnext_name(others, 'torchvision', ('groups', 'width_per_group'))
+    values = widths | dict(num_classes=network.plain_classifier('torchvision', others))
+    return Target(f'torchvision.models.{name}({arguments(values)})', 'fc.')
+
+
+def _resnext_name(others: dict[str, Any], library: str, names: tuple[str, str]) -> tuple[str, dict[str, Any]]:
+    """What a library calls a ResNeXt, and, where it has no name, a ResNet's and its arguments; takes them out of ``others``."""
+    depth, *widths = others.pop('depth'), others.pop('groups', 32), others.pop('width_per_group', 4)
+    name = 'resnext{}_{}x{}d'.format(depth, *widths)
+    return (name, {}) if name in _RESNEXTS[library] else (f'resnet{depth}', dict(zip(names, widths, strict=True)))
+
+
+def _densenet_torchvision(network: Architecture) -> Target:
+    others = dict(network.arguments)
+    name, theirs = _densenet_arguments(others, 'DenseNet')
+    values = theirs | dict(num_classes=network.plain_classifier('torchvision', others))
+    return Target(f'torchvision.models.{name}({arguments(values)})', 'classifier.', pairs=DENSENET)
+
+
+def _densenet_timm(network: Architecture) -> Target:
+    others = dict(network.arguments)
+    name, theirs = _densenet_arguments(others, 'densenet121')
+    if (stem := theirs.pop('num_init_features', None)) and stem != 2 * theirs['growth_rate']:
+        others['init_channels'] = stem
+    theirs |= {new: others.pop(old) for old, new in _TIMM_ARGUMENTS if old in others}
+    network.plain('timm', others)
+    line = arguments(theirs | dict(num_classes=network.classes or 0))
+    return Target(f"timm.create_model('{name}', {line})", 'classifier.', pairs=DENSENET)
+
+
+def _densenet_arguments(others: dict[str, Any], otherwise: str) -> tuple[str, dict[str, Any]]:
+    """The name of a DenseNet elsewhere, and, where it has none, what to use, with arguments; takes them out of ``others``."""
+    arch, bottleneck = others.pop('arch'), others.pop('bn_size', 4)
+    if arch in _DENSENETS and bottleneck == 4:
+        return f'densenet{arch}', {}
+    sizes = DENSENETS[arch] if isinstance(arch, str) else arch.values()
+    named = dict(zip(('growth_rate', 'block_config', 'num_init_features'), sizes, strict=True))
+    return otherwise, named | dict(bn_size=bottleneck)
+
+
+def _inception(network: Architecture, library: str, code: str, **options: Any) -> Target:
+    others = dict(network.arguments)
+    values = dict(num_classes=others.pop('num_classes', 1000), aux_logits=others.pop('aux_logits', False)) | options
+    network.plain(library, others)
+    return Target(f'{code}{arguments(values)})', None)
+
+
 def _resnet_timm(network: Architecture) -> Target:
     others = dict(network.arguments)
-    name, deep = f'resnet{others.pop("depth")}', others.pop('deep_stem', False)
-    theirs = dict(stem_type='deep', stem_width=others.pop('stem_channels', 64) // 2) if deep else {}
+    return _timm(network, f'resnet{others.pop("depth")}', {}, others)
+
+
+def _resnext_timm(network: Architecture) -> Target:
+    others = dict(network.arguments)
+    return _timm(network, *_resnext_name(others, 'timm', ('cardinality', 'base_width')), others)
+
+
+def _timm(network: Architecture, name: str, theirs: dict[str, Any], others: dict[str, Any]) -> Target:
+    deep = others.pop('deep_stem', False)
+    if deep:
+        theirs |= dict(stem_type='deep', stem_width=others.pop('stem_channels', 64) // 2)
     theirs |= {new: others.pop(old) for old, new in _TIMM_ARGUMENTS if old in others}
     network.refuse('timm', others)
     pairs = (TIMM_STEM if deep else ()) + (POOLED_SHORTCUT if 'avg_down' in theirs else ()) + TIMM_ECA
@@ -84,7 +152,7 @@ def _timm_attention(network: Architecture) -> str | None:
     biases = {layer.get('bias', False) for layer in layers}
     if network.layers != ['SELayer'] or len(layers) < 4 or len(biases) > 1:
         kinds = sorted({layer['type'] if layer else 'none' for layer in network.attention})
-        raise UserError(f'timm has ECA or SE in all stages of a ResNet, and this one has {", ".join(kinds)}')
+        raise UserError(f'timm has ECA or SE in all stages of a {network.family}, and this one has {", ".join(kinds)}')
     widths = {c: c // layer['ratio'] for c, layer in zip(channels, layers, strict=True)}
     usual = biases == {True} and all(width == max(8, c // 16) for c, width in widths.items())
     return "'se'" if usual else _TIMM_SE.format(widths, *biases)
@@ -99,4 +167,12 @@ OURS: Targets = dict(
 OTHERS: dict[str, Targets] = dict(
     MobileNetV2=dict(torchvision=_mobilenet_torchvision),
     ResNet=dict(timm=_resnet_timm, torchvision=_resnet_torchvision),
+    ResNeXt=dict(timm=_resnext_timm, torchvision=_resnext_torchvision),
+    DenseNet=dict(timm=_densenet_timm, torchvision=_densenet_torchvision),
+    InceptionV3=dict(
+        timm=lambda network: _inception(network, 'timm', "timm.create_model('inception_v3', "),
+        torchvision=lambda network: _inception(
+            network, 'torchvision', 'torchvision.models.inception_v3(', init_weights=False
+        ),
+    ),
 )

@@ -7,7 +7,8 @@ import torch
 import torchvision
 
 from eca_mm.checkpoints import kernel_sizes, load_backbone
-from eca_mm.models import AttentionResNet, ECAMobileNetV2, ECAResNet
+from eca_mm.checkpoints.files import Weights
+from eca_mm.models import AttentionDenseNet, AttentionInceptionV3, AttentionResNet, ECAMobileNetV2, ECAResNet
 
 THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
 
@@ -115,6 +116,33 @@ def test_refuses_what_is_anti_aliased(tmp_path):
     save(tmp_path / 'a.pth', dict(arch='seresnetaa50d', state_dict=dict(w=torch.ones(1))))
     with pytest.raises(ValueError, match=r'a\.pth is of seresnetaa50d, which is anti-aliased, as no ResNet here is'):
         load_backbone(AttentionResNet(18), str(tmp_path / 'a.pth'))
+
+
+def test_other_backbones(tmp_path):
+    """As strictly as a ResNet, by torchvision's names too, which mmengine's own loader would pass over with a warning."""
+    theirs = torchvision.models.DenseNet(8, (1, 2, 1, 1), 16).state_dict()
+    arch = dict(growth_rate=8, depths=(1, 2, 1, 1), init_channels=16)
+    init_cfg = dict(type='Pretrained', checkpoint=save(tmp_path / 'a.pth', theirs))
+    target = AttentionDenseNet(arch, init_cfg=init_cfg)
+    target.init_weights()
+    assert target.stages[1].block[1].conv2.weight.equal(theirs['features.denseblock2.denselayer2.conv2.weight'])
+    with pytest.raises(
+        ValueError, match=r'of a DenseNet with arch=dict\(growth_rate=8, .* and the model has a DenseNet-121'
+    ):
+        AttentionDenseNet(init_cfg=init_cfg).init_weights()
+
+
+def test_a_classifier_that_is_part_of_the_backbone(monkeypatch):
+    theirs = torchvision.models.inception_v3(num_classes=7, init_weights=False).state_dict()
+    monkeypatch.setattr('eca_mm.checkpoints.files.read_weights', lambda source: Weights(theirs))
+    target = AttentionInceptionV3(num_classes=3)
+    before = target.fc.weight.clone()
+    load_backbone(target, 'a.pth')
+    assert target.fc.weight.equal(before)
+    assert target.Mixed_7c.branch1x1.conv.weight.equal(theirs['Mixed_7c.branch1x1.conv.weight'])
+    sentence = 'an InceptionV3 with num_classes=7, aux_logits=True, and the model has an InceptionV3 with ECA, k = 3, 3, 3: set'
+    with pytest.raises(ValueError, match=sentence):
+        load_backbone(AttentionInceptionV3(dict(type='ECALayer', kernel_size=3)), 'a.pth')
 
 
 def test_later_stages_may_be_left_out(weights, tmp_path):

@@ -18,7 +18,7 @@ def outcome(name):
     try:
         code = convert_weights(Weights(state)).code
     except ValueError as error:
-        reason = re.sub(r' as mmdet.*', '', str(error)).replace('these are ', '')
+        reason = re.sub(r'these are (not the weights of a) .* as mmdet.*', r'\1 network that is known here', str(error))
         return f'no: {reason}'
     return f'**yes**: `{code}`'
 

@@ -15,7 +15,7 @@ from eca_mm.checkpoints.files import Weights
 from eca_mm.convert import convert_checkpoint
 from eca_mm.convert.checkpoint import convert_weights
 from eca_mm.models import AttentionResNet
-from tests.convert.networks import Detector, convert_state, on_meta
+from tests.convert.networks import Detector, convert_state, empty, on_meta
 from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet
 
 SE_VAR1 = "dict(type='eca_mm.SEVar1Layer')"
@@ -107,6 +107,21 @@ def test_attention_without_weights(plain, told, line):
         ValueError, match='timm has ECA or SE in all stages of a ResNet, and this one has eca_mm.SEVar1'
     ):
         convert_with(plain[18], told, to='timm')
+
+
+def test_attention_that_no_tensor_tells():
+    """Any layer of a config, with weights or without: what the config says is compared with all names and shapes."""
+    layers = (dict(type='CBAMLayer', ratio=8), dict(type='SimAMLayer', e_lambda=1e-3), None, dict(type='GCLayer'))
+    state = empty(AttentionResNet, 18, layers)
+    result = convert_with(state, f'depth=18, attention={layers}', to='backbone')
+    scoped = tuple(layer and {**layer, 'type': f'eca_mm.{layer["type"]}'} for layer in layers)
+    assert result.network.config == dict(type='eca_mm.AttentionResNet', depth=18, attention=scoped)
+    with pytest.raises(ValueError, match=r'32 without a place: backbone\.layer1\.0\.cbam'):
+        convert_state(state)
+    with pytest.raises(ValueError, match=r'of another shape: backbone\.layer1\.0\.cbam\.fc1\.weight is \(8, 64'):
+        convert_with(state, f'attention={layers}'.replace('8', '16'))
+    with pytest.raises(ValueError, match="attention: no layer 'eca_mm.CBANLayer' is registered; did you mean "):
+        convert_with(state, f'attention={layers}'.replace('CBAM', 'CBAN'))
 
 
 def test_attention_with_weights_is_what_they_say():

@@ -25,7 +25,7 @@ class ECAToyNet(nn.Module):
 
 class ToyNet(Family):
     name, features = 'ToyNet', 'width'
-    block = r'stage(\d+)\.(\d+)\.(.+)'
+    block = r'(stage\d+)\.(\d+)\.(.+)'
 
     def arguments(self, backbone, counts):
         assert counts == (1, 1)
@@ -66,5 +66,5 @@ def test_comes_and_goes(toy_net):
 def test_is_refused_where_it_does_not_fit(toy_net):
     with pytest.raises(ValueError, match=r'1 missing: backbone\.stage2\.0\.conv\.bias'):
         convert_state({key: value for key, value in toy_net.items() if key != 'backbone.stage2.0.conv.bias'})
-    with pytest.raises(ValueError, match='a ToyNet is not converted to timm, only to mmpretrain, backbone, toys'):
+    with pytest.raises(ValueError, match='ToyNet is not converted to timm, only to mmpretrain, backbone, toys'):
         convert_state(toy_net, to='timm')

@@ -150,7 +150,7 @@ class TestTool:
         before = Path(src).read_bytes()
         monkeypatch.setattr('sys.argv', ['x', str(src), str(tmp_path / 'out/out.pth'), '--to', 'timm'])
         with pytest.raises(
-            SystemExit, match=f'^error: {src} cannot be converted: a MobileNetV2 is not converted to timm, only'
+            SystemExit, match=f'^error: {src} cannot be converted: MobileNetV2 is not converted to timm, only'
         ):
             quietly(REPOSITORY / 'tools/convert_checkpoint.py')
         assert [f for f in tmp_path.rglob('*') if f.is_file()] == [Path(src)] and Path(src).read_bytes() == before

@@ -9,8 +9,8 @@ import torchvision
 
 from eca_mm.convert import convert_checkpoint
 from eca_mm.errors import UserError
-from eca_mm.models import AttentionResNet
-from tests.convert.networks import convert_state, on_meta, small
+from eca_mm.models import AttentionDenseNet, AttentionInceptionV3, AttentionPreActResNet, AttentionResNet
+from tests.convert.networks import convert_state, empty, on_meta, small
 from tests.reference.authors import AuthorsMobileNetV2, AuthorsResNet
 
 VGG = {f'{part}.{i}.weight': torch.ones(2) for part in ('features', 'classifier') for i in range(9)}
@@ -33,9 +33,45 @@ def of_timm(name, **kwargs):
 
 # The weights, the options, and what the sentence says.
 WRONG = {
-    'vgg': (lambda: VGG, {}, 'are not the weights of a ResNet or MobileNetV2 as mmdet, '),
-    'resnext': (
-        lambda: on_meta(torchvision.models.resnext50_32x4d), {}, 'grouped convolutions, as ResNeXt has, and no ResNet here',
+    'vgg': (
+        lambda: VGG, {},
+        'not the weights of a ResNet, ResNeXt, PreActResNet, MobileNetV2, DenseNet or InceptionV3 as mmdet, mmpretrain, ',
+    ),
+    'resnext with a tiered stem': (of_timm('ecaresnext50t_32x4d'), {}, 'a stem of 24, 32 and 64 channels, where ResNet-D'),
+    'light resnext': (
+        of_timm('seresnext26d_32x4d'), {}, 'stages of (2, 2, 2, 2) blocks with 3 convolutions each are no ResNeXt-50, 101, 152',
+    ),
+    'preact resnet': (of_timm('resnetv2_50'), {}, 'a pre-activation ResNet of timm, which pools before its first norm'),
+    'preact resnet to timm': (
+        lambda: empty(AttentionPreActResNet, 50), dict(to='timm'),
+        'PreActResNet is not converted to timm, only to mmpretrain, backbone',
+    ),
+    'densenet with a deep stem': (
+        of_timm('densenetblur121d'), {}, 'a stem that begins with a convolution of 3x3, where a DenseNet has one of 7x7',
+    ),
+    'densenet with attention': (
+        lambda: empty(AttentionDenseNet, '121', dict(type='ECALayer')), dict(to='timm'),
+        'timm has no DenseNet with ECALayer, only plain ones',
+    ),
+    'densenet with a stem of its own': (
+        lambda: empty(AttentionDenseNet, dict(growth_rate=8, depths=(1, 1, 1, 1), init_channels=12)), dict(to='timm'),
+        'timm has no DenseNet with init_channels=12',
+    ),
+    'densenet without a classifier': (
+        lambda: empty(AttentionDenseNet), dict(to='torchvision'), 'torchvision has no network without one',
+    ),
+    'five dense blocks': (
+        lambda: empty(AttentionDenseNet, dict(growth_rate=8, depths=(1,) * 5, init_channels=16)), {},
+        '5 dense blocks, where a DenseNet has 4',
+    ),
+    'inception without a classifier': (of_timm('inception_v3', num_classes=0), {}, '2 missing: backbone.fc.weight, '),
+    'half an inception': (
+        lambda: {k: v for k, v in empty(AttentionInceptionV3).items() if 'Mixed_6c' not in k}, {},
+        'stages of (3, 4, 3) modules are no Inception-v3, which has (3, 5, 3)',
+    ),
+    'inception with attention': (
+        lambda: empty(AttentionInceptionV3, dict(type='ECALayer')), dict(to='torchvision'),
+        'torchvision has no InceptionV3 with ECALayer, only plain ones',
     ),
     'wide': (
         lambda: on_meta(torchvision.models.wide_resnet50_2), {},
@@ -74,7 +110,7 @@ WRONG = {
         'kernel_size must be a positive odd integer',
     ),
     'source': (
-        changed, dict(source='mmpretrain'), 'are not the weights of a ResNet or MobileNetV2 as mmpretrain names them: 130 keys, ',
+        changed, dict(source='mmpretrain'), 'DenseNet or InceptionV3 as mmpretrain names them: 130 keys, ',
     ),
     'eca to torchvision': (changed, dict(to='torchvision'), 'torchvision has no ResNet with ECALayer, only plain ones'),
     'deep stem to torchvision': (
@@ -85,7 +121,11 @@ WRONG = {
     ),
     'mobilenet to timm': (
         lambda: on_meta(AuthorsMobileNetV2), dict(to='timm'),
-        'a MobileNetV2 is not converted to timm, only to mmpretrain, backbone, torchvision',
+        'MobileNetV2 is not converted to timm, only to mmpretrain, backbone, torchvision',
+    ),
+    'detector to timm': (
+        lambda: {f'backbone.{k}': v for k, v in AttentionResNet(18).state_dict().items()} | {'rpn_head.x': torch.ones(1)},
+        dict(to='timm'), 'it is a detector, and timm has none like it: --to backbone takes its backbone alone',
     ),
     'eca-ns to timm': (
         lambda: AttentionResNet(18, dict(type='ECANSLayer')).state_dict(), dict(to='timm'),

@@ -1,13 +1,23 @@
 """Weights of other libraries: the converted network equals theirs to 1e-10 in float64."""
 
+import re
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
 import torchvision
 
+from eca_mm.checkpoints.download import _CATALOGUES
 from eca_mm.checkpoints.keys import find_layout
 from eca_mm.convert import convert_checkpoint
-from eca_mm.models import AttentionResNet, ECAMobileNetV2
+from eca_mm.models import (
+    AttentionDenseNet,
+    AttentionInceptionV3,
+    AttentionPreActResNet,
+    AttentionResNet,
+    ECAMobileNetV2,
+)
 from tests.convert.networks import (
     Classifier,
     Detector,
@@ -15,6 +25,7 @@ from tests.convert.networks import (
     convert_state,
     difference,
     eca_plugins,
+    empty,
     on_meta,
     our_file,
     ours,
@@ -36,6 +47,7 @@ def of_mmpretrain(channels, **backbone):
 
 
 MIXED = (None, dict(type='SELayer'), dict(type='ECANSLayer', kernel_size=3), dict(type='SEGCLayer', groups=4))
+ECA5, ECA7 = (f"dict(type='eca_mm.ECALayer', kernel_size={k})" for k in (5, 7))
 SE8, SE16 = (f"dict(type='eca_mm.SELayer', ratio={ratio}, bias=True)" for ratio in (8, 16))
 # Library and network: how to build it, the line of a config that is printed.
 NETWORKS = {
@@ -86,6 +98,35 @@ NETWORKS = {
         lambda: Detector(depth=18, deep_stem=True, avg_down=True),
         "AttentionResNet', depth=18, deep_stem=True, avg_down=True",
     ),
+    'torchvision resnext50_32x4d': (of_torchvision('resnext50_32x4d', num_classes=7), "AttentionResNeXt', depth=50"),
+    'mmpretrain SEResNeXt-50': (
+        of_mmpretrain(2048, type='SEResNeXt', depth=50, groups=16, width_per_group=8),
+        f"AttentionResNeXt', depth=50, groups=16, width_per_group=8, attention={SE16}",
+    ),
+    'torchvision DenseNet': (
+        lambda: torchvision.models.DenseNet(8, (2, 3, 1, 2), 12, bn_size=2, num_classes=7),
+        "AttentionDenseNet', arch=dict(growth_rate=8, depths=(2, 3, 1, 2), init_channels=12), bn_size=2",
+    ),
+    'timm DenseNet': (
+        of_timm('densenet121', growth_rate=8, block_config=(2, 3, 1, 2)),
+        "AttentionDenseNet', arch=dict(growth_rate=8, depths=(2, 3, 1, 2), init_channels=16)",
+    ),
+    'mmpretrain DenseNet': (
+        of_mmpretrain(30, type='DenseNet', arch=dict(growth_rate=8, depths=[2, 3, 1, 2], init_channels=16)),
+        "AttentionDenseNet', arch=dict(growth_rate=8, depths=(2, 3, 1, 2), init_channels=16)",
+    ),
+    'torchvision inception_v3': (
+        of_torchvision('inception_v3', num_classes=7, init_weights=False),
+        "AttentionInceptionV3', num_classes=7, aux_logits=True",
+    ),
+    'timm inception_v3': (of_timm('inception_v3'), "AttentionInceptionV3'"),
+    'mmpretrain InceptionV3': (of_mmpretrain(None, type='InceptionV3'), "AttentionInceptionV3'"),
+    'mmpretrain AttentionPreActResNet-50': (
+        of_mmpretrain(2048, type='AttentionPreActResNet', depth=50, attention=dict(type='ECALayer')),
+        "AttentionPreActResNet', depth=50, attention=(dict(type='eca_mm.ECALayer', kernel_size=5), "
+        "dict(type='eca_mm.ECALayer', kernel_size=5), dict(type='eca_mm.ECALayer', kernel_size=5), "
+        "dict(type='eca_mm.ECALayer', kernel_size=7))",
+    ),
     'backbone ECAMobileNetV2': (
         lambda: Last(ECAMobileNetV2(kernel_size=3)), "ECAMobileNetV2', kernel_size=(3, 3, 3, 3, 3, 3, 3)",
     ),
@@ -96,7 +137,8 @@ NETWORKS = {
 def test_equals_the_source(name):
     build, line = NETWORKS[name]
     theirs = randomized(build())
-    source = 'timm' if name == 'timm resnet18' else None  # its keys are torchvision's
+    torchvisions = ('timm resnet18', 'timm DenseNet', 'timm inception_v3')  # whose keys are torchvision's
+    source = 'timm' if name in torchvisions else None
     to = 'mmpretrain' if name.startswith('mmdet') else None  # of a detector it is to be named what its backbone becomes
     result = convert_state(theirs.state_dict(), source=source, to=to)
     assert (result.source, result.code) == (name.split()[0], f"backbone=dict(type='eca_mm.{line})")
@@ -119,9 +161,50 @@ def test_the_authors_files(tmp_path):
     (of_timm('resnet50', block_args=dict(attn_layer='eca')), "ECAResNet', depth=50, kernel_size=(5, 5, 5, 7)"),
     (of_timm('seresnet50'), f"AttentionResNet', depth=50, attention={SE16}"),
     (of_timm('resnet18', in_chans=1), "AttentionResNet', depth=18, in_channels=1"),
+    (of_timm('resnext50d_32x4d'), "AttentionResNeXt', depth=50, deep_stem=True, avg_down=True"),
+    (of_timm('seresnext101_64x4d'), f"AttentionResNeXt', depth=101, groups=64, attention={SE16}"),
+    (of_timm('resnext50_32x4d', block_args=dict(attn_layer='eca')),
+     f"AttentionResNeXt', depth=50, attention=({', '.join([ECA5] * 3)}, {ECA7})"),
+    (of_torchvision('resnext101_32x8d'), "AttentionResNeXt', depth=101, width_per_group=8"),
+    (of_torchvision('densenet161'), "AttentionDenseNet', arch='161'"),
+    (of_timm('densenet201', in_chans=1), "AttentionDenseNet', arch='201', in_channels=1"),
 ])  # fmt: skip
 def test_infers(build, line):
     assert convert_state(on_meta(build)).code == f"backbone=dict(type='eca_mm.{line})"
+
+
+@pytest.mark.parametrize(('build', 'line'), [
+    (lambda: AttentionDenseNet('264', [None, dict(type='SELayer', ratio=8), None, None]),
+     "AttentionDenseNet', arch='264', attention=(None, dict(type='eca_mm.SELayer', ratio=8), None, None)"),
+    (lambda: AttentionInceptionV3(dict(type='ECALayer', kernel_size=5)), f"AttentionInceptionV3', attention={ECA5}"),
+    (lambda: AttentionPreActResNet(200, avg_down=True), "AttentionPreActResNet', depth=200, avg_down=True"),
+    (lambda: AttentionInceptionV3(dict(type='ECALayer')),
+     f"AttentionInceptionV3', attention=({ECA5}, {ECA5}, dict(type='eca_mm.ECALayer'))"),
+])  # fmt: skip
+def test_infers_ours(build, line):
+    assert convert_state(empty(build)).code == f"backbone=dict(type='eca_mm.{line})"
+
+
+def test_the_files_that_torchvision_publishes():
+    """Its DenseNets are from before its names of today, which its own loader makes of them."""
+    theirs = randomized(torchvision.models.DenseNet(8, (2, 3, 1, 2), 16, num_classes=7))
+    state = {
+        re.sub(r'(norm|conv)(\d\.\w+)$', r'\1.\2', key) if 'denselayer' in key else key: value
+        for key, value in theirs.state_dict().items()
+        if not key.endswith('num_batches_tracked')
+    }
+    published = SimpleNamespace(get_state_dict=lambda **_: dict(state))
+    torchvision.models.densenet._load_state_dict(
+        torchvision.models.DenseNet(8, (2, 3, 1, 2), 16, num_classes=7), published, False
+    )
+    old, new = (convert_state(weights).keys.tensors for weights in (state, theirs.state_dict()))
+    assert set(old) == {key for key in new if not key.endswith('num_batches_tracked')}
+    assert all(value.equal(new[key]) for key, value in old.items())
+
+
+@pytest.mark.parametrize('name', ['resnext50_32x4d', 'densenet121', 'inception_v3_google'])
+def test_names_for_pretrained_weights(name):
+    assert name in _CATALOGUES['torchvision']()
 
 
 def test_bare_backbones_are_told_from_timm():

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from eca_mm.checkpoints.families.base import ConfigOnly, Family, Tensors, size_of
-from eca_mm.checkpoints.keys import MOBILENET_BLOCKS
+from eca_mm.checkpoints.tables import MOBILENET_BLOCKS
 from eca_mm.errors import UserError
 
 
 class MobileNetV2(Family):
     name = 'MobileNetV2'
     features = 'out_channel'
-    block = r'layer(\d)\.(\d+)\.(?:conv\.)?(.+)'
+    block = r'(layer\d)\.(\d+)\.(?:conv\.)?(.+)'
 
     def arguments(self, backbone: Tensors, counts: tuple[int, ...]) -> dict[str, Any]:
         if counts != MOBILENET_BLOCKS:

@@ -30,14 +30,6 @@ class Behind:
         return (y if x.ndim == 4 else y[..., 0]).movedim(1, self.channel_axis)
 
 
-class TrainReturnsSelf(nn.Module):
-    """Put before a backbone of mmpretrain: ``train`` and ``eval`` return it, as torch promises."""
-
-    def train(self, mode: bool = True) -> 'TrainReturnsSelf':
-        super().train(mode)
-        return self
-
-
 def put_behind(module: nn.Module, attention: Attention, channels: int) -> None:
     """Puts a layer behind a module that is not a container, and registers it there by its name: ``<module>.eca``."""
     if attention is not None:
@@ -50,7 +42,7 @@ def put_behind(module: nn.Module, attention: Attention, channels: int) -> None:
 def AttentionBehind(  # noqa: N802  (a type in configs)
     backbone: dict[str, Any],
     behind: str,
-    attention: dict[str, Any],
+    attention: Attention,
     sizes: tuple[int, int] = (64, 96),
     **options: Any,
 ) -> nn.Module:
@@ -69,7 +61,8 @@ def AttentionBehind(  # noqa: N802  (a type in configs)
         backbone: Its config: ``dict(type='mmpretrain.ConvNeXt', arch='tiny')``; one of timm is
             ``dict(type='mmpretrain.TIMMBackbone', model_name='regnety_016', features_only=True)``.
         behind: Regular expression that matches the whole name of a module, of those in ``named_modules()``.
-        attention: Config of the layer, e.g. ``dict(type='eca_mm.ECALayer')``, built with ``in_channels`` of each module.
+        attention: Config of the layer, e.g. ``dict(type='eca_mm.ECALayer')``, built with ``in_channels`` of each module;
+            None for the plain backbone.
         sizes: Heights, and widths, of the two images in pixels. Some networks need larger ones.
         options: Arguments of the backbone, over those in its config.
 
@@ -79,6 +72,8 @@ def AttentionBehind(  # noqa: N802  (a type in configs)
     """
     with MODELS.switch_scope_and_registry(None) as registry:
         network = registry.build({**backbone, **options})
+    if attention is None:
+        return network
     if len(sizes) != 2 or sizes[0] == sizes[1]:
         raise UserError(f'sizes must be two different numbers of pixels, got {sizes!r}')
     places = _channels(network, _matches(network, behind), sizes)

@@ -103,28 +103,12 @@ class AttentionBlock(nn.Module, ABC):
         return self.residual(x)
 
 
-class AttentionBackbone(nn.Module):
-    """Put before a backbone of mmpretrain: attention stage by stage, and strictly loaded pretrained weights.
-
-    ``attention`` is one config or None for all stages, or one per stage; each stage takes the next of ``stage_attention``.
-    ``fused=False`` computes the ends of blocks layer by layer, as written, also where a fast path gives the same;
-    ``'triton'`` allows it on GPUs, where it has not been measured yet.
-    """
+class StrictBackbone(nn.Module):
+    """Put before a backbone of mmpretrain: strictly loaded pretrained weights, and ``train`` and ``eval`` that return it."""
 
     init_cfg: Any
 
-    def __init__(
-        self, attention: Attention | Sequence[Attention], stages: int, fused: bool | str = True, **kwargs: Any
-    ) -> None:
-        self.stage_attention = iter(per_stage('attention', attention, stages))  # mmpretrain builds the stages in order
-        if fused not in (True, False, 'triton'):
-            raise UserError(f"fused must be True, False or 'triton', got {fused!r}")
-        super().__init__(**kwargs)
-        for block in self.modules():
-            if isinstance(block, AttentionBlock):
-                block.fused = fused
-
-    def train(self, mode: bool = True) -> 'AttentionBackbone':
+    def train(self, mode: bool = True) -> 'StrictBackbone':
         super().train(mode)
         return self  # as torch promises, and mmpretrain 1.2.0 does not
 
@@ -136,6 +120,26 @@ class AttentionBackbone(nn.Module):
             load_backbone(self, cfg['checkpoint'])  # which leaves nothing for other configs of a list to do
         if not pretrained:
             super().init_weights()  # type: ignore[misc]
+
+
+class AttentionBackbone(StrictBackbone):
+    """Put before a backbone of mmpretrain: attention stage by stage in its blocks.
+
+    ``attention`` is one config or None for all stages, or one per stage; each stage takes the next of ``stage_attention``.
+    ``fused=False`` computes the ends of blocks layer by layer, as written, also where a fast path gives the same;
+    ``'triton'`` allows it on GPUs, where it has not been measured yet.
+    """
+
+    def __init__(
+        self, attention: Attention | Sequence[Attention], stages: int, fused: bool | str = True, **kwargs: Any
+    ) -> None:
+        self.stage_attention = iter(per_stage('attention', attention, stages))  # mmpretrain builds the stages in order
+        if fused not in (True, False, 'triton'):
+            raise UserError(f"fused must be True, False or 'triton', got {fused!r}")
+        super().__init__(**kwargs)
+        for block in self.modules():
+            if isinstance(block, AttentionBlock):
+                block.fused = fused
 
 
 def build_attention(cfg: dict[str, Any], in_channels: int) -> tuple[str, nn.Module]:

@@ -7,13 +7,14 @@ from mmengine.registry import MODELS
 from mmpretrain.models.backbones.densenet import DenseNet
 
 from eca_mm.checkpoints.attention import per_stage
+from eca_mm.checkpoints.tables import DENSENETS
 from eca_mm.errors import UserError
-from eca_mm.models.backbones.behind import TrainReturnsSelf, put_behind
-from eca_mm.models.backbones.common import Attention
+from eca_mm.models.backbones.behind import put_behind
+from eca_mm.models.backbones.common import Attention, StrictBackbone
 
 
 @MODELS.register_module(force=True)  # over the function of eca_mm.models
-class AttentionDenseNet(TrainReturnsSelf, DenseNet):
+class AttentionDenseNet(StrictBackbone, DenseNet):
     """mmpretrain's DenseNet with one attention layer behind the new features of every dense layer, 32 or 48 channels.
 
     Takes images (N, 3, H, W) and returns a tuple of features, one per entry of ``out_indices``: those behind the transition
@@ -24,6 +25,7 @@ class AttentionDenseNet(TrainReturnsSelf, DenseNet):
         arch: '121', '161', '169', '201' or '264', or a config of mmpretrain's: growth_rate, depths, init_channels.
         attention: Config of the layer, None, or one of these per block.
         kwargs: Arguments of ``mmpretrain.DenseNet``: out_indices, frozen_stages, memory_efficient, drop_rate, init_cfg, ...
+            A pretrained one is loaded strictly, as by :class:`AttentionResNet`.
 
     Raises:
         UserError: For an unknown ``arch``, an attention that is not registered, or a sequence that has not one per block.
@@ -32,7 +34,10 @@ class AttentionDenseNet(TrainReturnsSelf, DenseNet):
     stages: Any
     num_stages: int
     growth_rate: int
-    arch_settings = {**DenseNet.arch_settings, '264': dict(growth_rate=32, depths=[6, 12, 64, 48], init_channels=64)}
+    arch_settings = {
+        name: dict(growth_rate=growth_rate, depths=depths, init_channels=init_channels)
+        for name, (growth_rate, depths, init_channels) in DENSENETS.items()
+    }
 
     def __init__(
         self,

@@ -7,8 +7,8 @@ from mmengine.registry import MODELS
 from mmpretrain.models.backbones.inception_v3 import InceptionV3
 
 from eca_mm.checkpoints.attention import per_stage
-from eca_mm.models.backbones.behind import TrainReturnsSelf, put_behind
-from eca_mm.models.backbones.common import Attention
+from eca_mm.models.backbones.behind import put_behind
+from eca_mm.models.backbones.common import Attention, StrictBackbone
 
 # Channels of the modules' outputs, which are concatenations, by stage.
 STAGES = (
@@ -19,7 +19,7 @@ STAGES = (
 
 
 @MODELS.register_module(force=True)  # over the function of eca_mm.models
-class AttentionInceptionV3(TrainReturnsSelf, InceptionV3):
+class AttentionInceptionV3(StrictBackbone, InceptionV3):
     """mmpretrain's Inception-v3 with one attention layer behind every inception module, which is where SENet has it.
 
     Takes images (N, 3, 299, 299) and returns what ``mmpretrain.InceptionV3`` does: the auxiliary logits or None, and the
@@ -27,11 +27,14 @@ class AttentionInceptionV3(TrainReturnsSelf, InceptionV3):
 
     Args:
         attention: Config of the layer, None, or one of these for each of Mixed_5, Mixed_6 and Mixed_7.
-        kwargs: Arguments of ``mmpretrain.InceptionV3``: num_classes, aux_logits, dropout, init_cfg.
+        kwargs: Arguments of ``mmpretrain.InceptionV3``: num_classes, aux_logits, dropout, init_cfg. A pretrained one is loaded
+            strictly, as by :class:`AttentionResNet`, but for classifiers with another number of classes.
 
     Raises:
         UserError: For an attention that is not registered, or a sequence that has not three entries.
     """
+
+    classifiers = ('fc.', 'AuxLogits.fc.')
 
     def __init__(self, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -7,6 +7,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from eca_mm.checkpoints.tables import PREACT_RESNETS
 from eca_mm.models.backbones.common import Attention
 from eca_mm.models.backbones.resnet import AttentionBottleneck, AttentionResNet
 
@@ -65,10 +66,7 @@ class AttentionPreActResNet(AttentionResNet):
         UserError: As :class:`AttentionResNet`.
     """
 
-    arch_settings: Any = {
-        depth: (PreActBottleneck, blocks)
-        for depth, blocks in ((50, (3, 4, 6, 3)), (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3)), (200, (3, 24, 36, 3)))
-    }
+    arch_settings: Any = {depth: (PreActBottleneck, blocks) for depth, blocks in PREACT_RESNETS.items()}
 
     layer1: Any
     layer4: Any
