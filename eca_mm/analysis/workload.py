@@ -228,7 +228,7 @@ def saved_for_backward(model: nn.Module, loss: Callable[[], Tensor]) -> int:
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         storages[storage.data_ptr()] = storage
-        return tensor
+        return tensor.detach()  # an operator that saves its output, with its graph, would keep itself for ever
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         loss()
