@@ -1,10 +1,12 @@
 """Writing files: whole or not at all, and only where that is allowed."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from mmengine.fileio import LocalBackend, register_backend
 
@@ -16,6 +18,7 @@ except ImportError:  # not on Windows, where a kill's leftovers stay
     fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = '.{}.eca_mm.tmp'
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or a user's part of it
 
 
 def check_output(path: str | Path, *, force: bool = False) -> Path:
@@ -62,7 +65,36 @@ def make_folder(path: str | Path, option: str = '') -> Path:
         raise UserError(f'{named}{path} cannot be made a folder ({_reason(error)}): choose another') from error
     if not os.access(path, os.W_OK):
         raise UserError(f'{named}{path} cannot be written into: choose another folder')
+    try:
+        with TemporaryFile(dir=path) as probe:
+            probe.write(bytes(65536))
+            probe.flush()
+    except OSError as error:
+        raise UserError(
+            f'{named}{path} cannot be written into ({_reason(error)}): make room there, or choose another folder'
+        ) from error
     return path
+
+
+@contextlib.contextmanager
+def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
+    """Makes a sentence of what libraries raise when a disk is full; our own writing has its own.
+
+    Args:
+        folder: Which is named if the error names no file.
+        advice: What to do, besides making room.
+
+    Raises:
+        UserError: With the file or folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, UserError) or error.errno not in FULL:
+            raise
+        raise UserError(
+            f'{error.filename or folder} cannot be written ({error.strerror}): make room there{advice}'
+        ) from error
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,6 +24,13 @@ def mmengine_globals():
     """No default scope, visualizer, logger or message hub of an earlier test: which share a process changes from run to run."""
     with restored_globals():
         yield
+
+
+@pytest.fixture(autouse=True)
+def mmengine_without_waiting(monkeypatch):
+    """Of the seconds that a short run takes, most go into laying out its config four times and collecting garbage."""
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
+    monkeypatch.setattr('mmengine.dataset.base_dataset.gc', SimpleNamespace(collect=int))
 
 
 @pytest.fixture(scope='session')

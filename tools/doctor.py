@@ -213,7 +213,7 @@ def look_at_data(a: argparse.Namespace) -> None:
     for found in inspect(cfg, quick=a.quick, track=progress):
         print(f'{found.name}\n  {found.contents}\n{found.findings}'.rstrip(), flush=True)
         failures += len(found.findings.failures())
-    if a.draw:
+    if a.draw is not None:
         print(f'\nsheet: {draw_sheet(cfg, a.draw, Path(cfg.work_dir) / "data.jpg")}')
     kinds = f'{failures} kind{"s" * (failures > 1)} of fault'
     print(f'\n{kinds}: training would stop, or learn something wrong' if failures else '\nTraining can read this data.')

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from eca_mm.checks import mask_fault
 from eca_mm.errors import MissingFileError, UserError
 
 NAMES = ('AP', 'AP50', 'AP75', 'APS', 'APM', 'APL', 'AR1', 'AR10', 'AR100', 'ARS', 'ARM', 'ARL')
@@ -28,8 +29,8 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
 
     Raises:
         MissingFileError: If a file does not exist.
-        UserError: If a file is not what it should be, names images or categories that the annotations do not have, or
-            the backend is unknown or not installed.
+        UserError: If a file is not what it should be, has a box or a mask that is none, or names images or categories that
+            the annotations do not have, or the backend is unknown or not installed.
     """
     coco, evaluation = _backend(backend)
     truth = _read(ann_file)
@@ -42,6 +43,10 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
             reference.createIndex()
         found = _read(predictions)
         kind = _check(found, reference, predictions, ann_file)
+        for number, annotation in reference.anns.items():
+            image = reference.imgs.get(annotation['image_id'])
+            if image and (fault := _fault(annotation, kind, image)):
+                raise UserError(f'{ann_file}: annotation {number} {fault}')
         with _refused_by(backend, predictions):
             if kind == 'segm':
                 found = [_mask(p, reference) for p in found]
@@ -62,9 +67,7 @@ def _refused_by(backend: str, file: str | Path) -> Iterator[None]:
 
 def _mask(prediction: dict[str, Any], reference: Any) -> dict[str, Any]:
     """With the mask in compressed run-length code, and without the box, from which pycocotools would take the area."""
-    code, image = reference.annToRLE(prediction), reference.imgs[prediction['image_id']]
-    if list(code['size']) != [image['height'], image['width']]:
-        raise UserError(f'the mask on image {image["id"]} has size {code["size"]}, not that of the image')
+    code = reference.annToRLE(prediction)
     return {**{k: v for k, v in prediction.items() if k != 'bbox'}, 'segmentation': code}
 
 
@@ -100,12 +103,33 @@ def _check(found: Any, reference: Any, file: str | Path, ann_file: str | Path) -
     for i, p in enumerate(found):
         if missing := [key for key in ('category_id', 'image_id', 'score', place) if key not in p]:
             raise UserError(f'{file}: detection {i} has no {", ".join(missing)}')
-        numbers = [p['score'], *(p['bbox'] if kind == 'bbox' and isinstance(p['bbox'], list) else [])]
-        finite = all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
-        if not finite or len(numbers) != (5 if kind == 'bbox' else 1):
-            raise UserError(f'{file}: detection {i} needs a number as score and four in its bbox, got {p}')
+        if not _are_numbers([p['score']]):
+            raise UserError(f'{file}: detection {i} needs a number as score, got {p["score"]!r:.40}')
+        if kind == 'bbox' and (fault := _fault(p, kind, {})):
+            raise UserError(f'{file}: detection {i} {fault}')
     for key, known in (('image_id', reference.imgs), ('category_id', reference.cats)):
         unknown = sorted({repr(p[key]) for p in found if not isinstance(p[key], int) or p[key] not in known})
         if unknown:
             raise UserError(f'{file}: {key} {", ".join(unknown[:3])}, {len(unknown)} in all, are not in {ann_file}')
+    for i, p in enumerate(found if kind == 'segm' else []):
+        if fault := _fault(p, kind, reference.imgs[p['image_id']]):
+            raise UserError(f'{file}: detection {i} {fault}')
     return kind
+
+
+def _fault(thing: dict[str, Any], kind: str, image: dict[str, Any]) -> str | None:
+    """What is wrong with the box or the mask of a detection or an annotation: pycocotools scores it, or ends the process."""
+    if kind == 'bbox':
+        box = thing.get('bbox')
+        if isinstance(box, list) and len(box) == 4 and _are_numbers(box) and min(box[2:]) >= 0:
+            return None
+        return f'needs x, y, width and height in its bbox, the latter two not below 0, got {box!r:.80}'
+    height, width = image.get('height'), image.get('width')
+    if not isinstance(height, int) or not isinstance(width, int):
+        return f'is on an image without height and width: {image}'
+    fault = mask_fault(thing.get('segmentation'), height, width)
+    return fault and f'has {fault}'
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(isinstance(n, int | float) and math.isfinite(n) for n in values)

@@ -108,10 +108,9 @@ def _check_classes(categories: list[dict[str, Any]], classes: Sequence[str] | No
     if classes is None:
         return
     names = [category['name'] for category in categories]
-    for name in (c for c in classes if c not in names):
-        findings.add(
-            NO_CATEGORY, f'{name!r}; the file has {", ".join(map(repr, names[:10]))}{", ..." * (len(names) > 10)}'
-        )
+    has = f'; the file has {", ".join(map(repr, names[:10]))}{", ..." * (len(names) > 10)}'
+    for i, name in enumerate(c for c in classes if c not in names):
+        findings.add(NO_CATEGORY, f'{name!r}{has * (i == 0)}')
     for name in (n for n in names if n not in classes):
         findings.add(UNUSED, repr(name))
     in_file = [name for name in names if name in classes]

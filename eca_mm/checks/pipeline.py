@@ -26,13 +26,20 @@ class NamingPipeline(Compose):
     """A pipeline of built transforms whose errors name the image, where that is what is wrong.
 
     Raises:
-        UnreadableImage: For an image that cannot be read, or that OpenCV refuses to resize. A bug in a transform passes.
+        UnreadableImage: For an image that cannot be read, is not of the size that is annotated, or that OpenCV refuses to
+            resize. A bug in a transform passes.
     """
+
+    def __init__(self, transforms: Any) -> None:
+        super().__init__(transforms)
+        self.transforms.insert(1, _check_size)  # behind what reads the image
 
     def __call__(self, data: Any) -> Any:
         path = data if isinstance(data, str) else data.get('img_path')
         try:
             return super().__call__(data)
+        except UnreadableImage:
+            raise
         except Exception as error:
             if not isinstance(path, str) or '://' in path:
                 raise
@@ -105,5 +112,10 @@ def parts(dataset: Any) -> Iterator[Any]:
             yield from parts(inner)
 
 
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
+def _check_size(data: dict[str, Any]) -> dict[str, Any]:
+    """Boxes and masks of an image of another size are in the wrong place; turned by its EXIF, for instance."""
+    annotated, shape = (data.get('height'), data.get('width')), data.get('ori_shape')
+    if shape and all(annotated) and tuple(shape) != annotated:
+        sizes = f'it is {shape[1]} x {shape[0]}, annotated {annotated[1]} x {annotated[0]}'
+        raise UnreadableImage(f'image {data.get("img_path")} cannot be used: {sizes}')
+    return data

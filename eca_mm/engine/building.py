@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from eca_mm.errors import UserError
+from eca_mm.output import FULL
 
 # KeyErrors that mean a value of the config: registries raise the first three, mmdet's and mmpretrain's classes the others.
 _REFUSED_VALUE = re.compile(
@@ -52,6 +53,8 @@ def _is_of_config(error: Exception, config: str) -> bool:
         return bool(_REFUSED_VALUE.search(str(error)))
     if isinstance(error, RuntimeError):
         return str(error).startswith('Found 0 files')  # mmpretrain's, of folders without an image
+    if isinstance(error, OSError) and error.errno in FULL:
+        return False
     if not isinstance(error, TypeError):
         return isinstance(error, (ValueError, AssertionError, ImportError, OSError))
     if unknown := _UNKNOWN_ARGUMENT.search(str(error)):

@@ -36,6 +36,8 @@ COPIED = {
     'test_pipeline': 'test_dataloader.dataset.pipeline',
 }
 
+COUNTED = ('max_epochs', 'max_iters', 'val_interval')  # of a training loop
+
 _load_metafile = cache(mmengine.config.utils.load)
 
 
@@ -149,6 +151,10 @@ def _check_values(cfg: Config) -> None:
     """What mmengine and this engine look into, or compare, without a check."""
     level = cfg.get('log_level', 'INFO')
     seed = (cfg.get('randomness') or {}).get('seed') if isinstance(cfg.get('randomness') or {}, dict) else 'x'
+    epochs = {f'train_cfg.{k}': v for k, v in (cfg.get('train_cfg') or {}).items() if k in COUNTED}
+    for key, value in epochs.items():
+        if not isinstance(value, int | float) or value < 1:
+            raise UserError(f'{key} must be a positive number, got {value!r}')
     for key, fits, kind in (
         ('randomness', seed is None or isinstance(seed, int), 'a dictionary with a whole number as its seed'),
         (

@@ -12,7 +12,7 @@ from eca_mm.engine.metrics import Metrics
 from eca_mm.engine.runner import StrictRunner, bare_model, restored_globals
 from eca_mm.errors import UserError
 from eca_mm.models import fuse_for_inference
-from eca_mm.output import make_folder
+from eca_mm.output import full_disk, make_folder
 
 
 @restored_globals()
@@ -37,6 +37,11 @@ def evaluate(
         UserError: If the config is wrong, the checkpoint cannot be read or does not fit, ``out`` is given for a metric
             that does not write COCO's format, or an output folder cannot be made.
     """
+    with full_disk(cfg.work_dir, ', or choose another --work-dir'):
+        return _evaluate(cfg, checkpoint, out, launcher, fuse)
+
+
+def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse: bool) -> dict[str, float]:
     init_distributed(cfg, launcher)
     require(cfg, 'testing', 'test_dataloader', 'test_cfg', 'test_evaluator')
     local_file(str(checkpoint))  # a missing file is said before the data is read

@@ -12,6 +12,7 @@ from torch import nn
 
 from eca_mm.checkpoints import check_checkpoint, read_checkpoint
 from eca_mm.engine.building import building
+from eca_mm.engine.channels import check_channels
 from eca_mm.engine.config import load_config
 from eca_mm.engine.files import leaves
 from eca_mm.errors import UserError
@@ -66,11 +67,13 @@ def build_model(cfg: Config) -> nn.Module:
     """The config's model; its weights are random, whatever its ``init_cfg`` says.
 
     Raises:
-        UserError: If the config does not build a model.
+        UserError: If the config does not build a model, or its parts do not fit one another.
     """
     model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}  # as mmengine's Runner builds it
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model', model):
-        return MODELS.build(model)
+        built = MODELS.build(model)
+    check_channels(built)
+    return built
 
 
 def model_of(cfg: Config, checkpoint: Mapping[str, Any] | None, what: str) -> nn.Module:

@@ -10,10 +10,10 @@ import cv2
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from eca_mm.checks import NamingPipeline
 from eca_mm.engine.building import building
 from eca_mm.engine.cam import draw_cam
 from eca_mm.engine.files import require
+from eca_mm.engine.inferencers import make_inferencer
 from eca_mm.engine.runner import restored_globals
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.output import make_folder, write_atomically
@@ -60,9 +60,11 @@ def predict(
 
     Raises:
         MissingFileError: If there is no image.
-        UserError: If no image can be read, two have the same name but for the suffix, the output folder cannot be made, or
-            there is no such layer.
+        UserError: If no image can be read, two have the same name but for the suffix, the output folder cannot be made, the
+            threshold is no score, or there is no such layer.
     """
+    if not 0 <= threshold <= 1:
+        raise UserError(f'--threshold must be a score from 0 to 1, got {threshold}')
     cfg: Any = model.cfg
     require(cfg, 'prediction', 'test_dataloader')
     files = _readable(find_images(images) if isinstance(images, str | Path) else images)
@@ -105,31 +107,3 @@ def _readable(images: Sequence[str | Path]) -> list[str]:
     if not readable:
         raise UserError(f'none of the images can be read: {", ".join(files)}')
     return readable
-
-
-def make_inferencer(model: Any) -> Any:
-    """mmpretrain's or mmdet's inferencer of a model from :func:`eca_mm.load_model`, for use in its config's scope."""
-    is_classifier = model.cfg.get('default_scope') == 'mmpretrain'
-    return (_classifier if is_classifier else _detector)(model.cfg.copy(), model)
-
-
-def _detector(cfg: Any, model: Any) -> Any:
-    from mmdet.apis import DetInferencer
-
-    class Inferencer(DetInferencer):
-        """With a model that has its weights, classes and colours."""
-
-        def _init_model(self, *_: Any) -> nn.Module:
-            return model
-
-    if cfg.get('visualizer'):
-        cfg.visualizer = dict(cfg.visualizer, vis_backends=[])  # these write into a run's work directory: there is none
-    inferencer = Inferencer(cfg, scope=cfg.get('default_scope', 'mmdet'))
-    inferencer.pipeline = NamingPipeline(inferencer.pipeline.transforms)
-    return inferencer
-
-
-def _classifier(cfg: Any, model: Any) -> Any:
-    from mmpretrain import ImageClassificationInferencer
-
-    return ImageClassificationInferencer(model, classes=model.dataset_meta.get('classes'))

@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from eca_mm.engine.building import building
-from eca_mm.engine.predict import make_inferencer
+from eca_mm.engine.inferencers import make_inferencer
 
 
 def preprocessed(model: Any, files: Sequence[Path]) -> Tensor:

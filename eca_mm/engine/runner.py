@@ -18,6 +18,7 @@ from eca_mm.checkpoints import check_checkpoint, use_safe_loading
 from eca_mm.checks import guard_images
 from eca_mm.engine.batch import Batch
 from eca_mm.engine.building import ConfigError, building
+from eca_mm.engine.channels import check_channels
 from eca_mm.engine.classes import check_classes, check_evaluated_file
 from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import annotation_files, check_first_image
@@ -89,7 +90,7 @@ class StrictRunner(Runner):
 
     # The schedule is built only after the optimiser, in `train`.
     set_randomness = _saying('a seed (randomness)', Runner.set_randomness)
-    build_model = _saying('a model', Runner.build_model)
+    _build_model = _saying('a model', Runner.build_model)
     build_visualizer = _saying('a visualizer', Runner.build_visualizer)
     register_hooks = _saying('the hooks', Runner.register_hooks)
     build_evaluator = _saying('an evaluator', Runner.build_evaluator)
@@ -115,6 +116,11 @@ class StrictRunner(Runner):
     def _keep_batch(self) -> None:
         if self.batch:
             self.message_hub.update_info('batch', str(self.batch))
+
+    def build_model(self, model: Any) -> Any:
+        built = self._build_model(model)
+        check_channels(built)
+        return built
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
         if isinstance(hook, dict) and _name(hook) == 'CheckpointHook':

@@ -1,12 +1,10 @@
 """Training, from a config to a summary."""
 
 import contextlib
-import errno
 import shlex
 import signal
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +26,7 @@ from eca_mm.engine.resumption.stopping import Signals, Stop
 from eca_mm.engine.resumption.work_dir import by_main_process, choose, claimed
 from eca_mm.engine.runner import StrictRunner, bare_model, restored_globals
 from eca_mm.errors import Interrupted, UserError
-from eca_mm.output import make_folder
+from eca_mm.output import full_disk, make_folder
 
 
 @dataclass
@@ -117,7 +115,7 @@ def train(
     require(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(Signals())
-        stack.enter_context(_full_disk(cfg.work_dir))
+        stack.enter_context(full_disk(cfg.work_dir, ' and go on with --resume, or choose another --work-dir'))
         stack.enter_context(lost_processes(cfg))
         restarted = by_main_process(lambda: stack.enter_context(claimed(cfg.work_dir)))
         make_folder(cfg.work_dir, '--work-dir')  # on other nodes
@@ -192,20 +190,6 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
         only_validated=only_validated,
         unreadable=sorted(skipped),
     )
-
-
-@contextlib.contextmanager
-def _full_disk(work_dir: str) -> Iterator[None]:
-    """Makes a sentence of what loggers and others raise when they cannot write; our own writing has its own."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, UserError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(
-            f'{error.filename or work_dir} cannot be written ({error.strerror}): make room there and go on with --resume, or '
-            'choose another --work-dir'
-        ) from error
 
 
 def _set_options(cfg: Config, amp: bool, compile: bool, seed: int | None) -> None:

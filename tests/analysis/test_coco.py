@@ -86,7 +86,9 @@ def test_masks_in_every_code(scored, ann_file, backend):
     ('{"a": 1}', 'a dict'),
     ('[1]', 'a list'),
     ('[{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', 'detection 0 has no category_id'),
-    ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 1}]', 'four in its bbox'),
+    ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1], "score": 1}]', 'detection 0 needs x, y, width and height'),
+    ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, -1, 1], "score": 1}]', r'not below 0, got \[0, 0, -1, 1\]'),
+    ('[{"image_id": 1, "category_id": 1, "bbox": [0, NaN, 1, 1], "score": 1}]', r'got \[0, nan, 1, 1\]'),
     ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": "high"}]', 'number as score'),
     ('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": NaN}]', 'number as score'),
     ('[{"image_id": "1", "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]', "image_id '1'"),
@@ -99,12 +101,14 @@ def test_refuses_predictions(scored, content, sentence):
 
 @pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize(('segmentation', 'sentence'), [
-    (5, 'TypeError'),
-    (dict(size=[2, 2], counts='04'), r'has size \[2, 2\], not that of the image'),
-    (dict(size=[2, 2]), 'counts'),
+    (5, 'neither polygons nor run lengths: 5'),
+    (dict(size=[2, 2], counts='04'), r'run lengths for \[2, 2\], and the image is \[\d+, \d+\]'),
+    ([[1, 2, 3]], 'a polygon of 3 numbers'),
+    ([[1, 2, 3, 4, 1e9, 6]], r'a polygon that goes to 1e\+09'),  # ends the process in pycocotools
+    ([], 'no mask'),
 ])  # fmt: skip
 def test_refuses_masks(predictions, scored, backend, segmentation, sentence):
-    with pytest.raises(ValueError, match=rf'p\.json cannot be scored by {backend}.*{sentence}') as error:
+    with pytest.raises(ValueError, match=rf'p\.json: detection 0 has {sentence}') as error:
         scored([dict(predictions['segm'][0], segmentation=segmentation)], backend)
     assert '\n' not in str(error.value)
 
@@ -122,4 +126,19 @@ def test_refuses_the_rest(predictions, scored, ann_file, tmp_path):
     for part in ('{"images": 5', '{"images": [{}]', '{"images": []', '{"images": [{"id": 1}]'):
         (tmp_path / 'a.json').write_text(f'{part}, "annotations": [{{"id": 1}}], "categories": []}}')
         with pytest.raises(ValueError, match=r'a\.json'):
+            score(tmp_path / 'p.json', tmp_path / 'a.json')
+
+
+def test_refuses_annotations(predictions, ann_file, tmp_path):
+    """Boxes where boxes are scored, and masks where masks are."""
+    content = json.loads(ann_file.read_text())
+    number = content['annotations'][3]['id']
+    for kind, change, sentence in (
+        ('bbox', dict(bbox=[1, 2, float('inf'), 4]), 'needs x, y, width and height'),
+        ('segm', dict(segmentation=[[1, 2, 3, 4, float('nan'), 6]]), 'has a polygon with a NaN'),
+    ):
+        annotations = [a | change if a['id'] == number else a for a in content['annotations']]
+        (tmp_path / 'a.json').write_text(json.dumps(content | dict(annotations=annotations)))
+        (tmp_path / 'p.json').write_text(json.dumps(predictions[kind][:1]))
+        with pytest.raises(ValueError, match=rf'a\.json: annotation {number} {sentence}'):
             score(tmp_path / 'p.json', tmp_path / 'a.json')

@@ -97,7 +97,7 @@ def test_wrong_annotations(coco_root, tmp_path):
         folder.mkdir()
         (folder / image.name).symlink_to(image)
     options = {'backbone_weights': None, 'model.backbone.norm_eval': False, 'model.backbone.frozen_stages': -1}
-    options['model.backbone.depth'] = 18
+    options |= {'model.backbone.depth': 18, 'model.neck.in_channels': [64, 128, 256, 512]}
     for text, parts in [
         ('{"images": [', ['Expecting value']),
         (

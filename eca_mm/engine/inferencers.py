@@ -1,0 +1,78 @@
+"""mmdet's and mmpretrain's inferencers of models that have their weights, with errors that name the image and whole files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+from mmengine.dataset import default_collate
+from torch import nn
+
+from eca_mm.checks import NamingPipeline
+from eca_mm.output import write_atomically
+
+
+def make_inferencer(model: Any) -> Any:
+    """The inferencer of a model from :func:`eca_mm.load_model`, for use in its config's scope."""
+    is_classifier = model.cfg.get('default_scope') == 'mmpretrain'
+    return (_classifier if is_classifier else _detector)(model.cfg.copy(), model)
+
+
+def _detector(cfg: Any, model: Any) -> Any:
+    from mmdet.apis import DetInferencer
+
+    class Inferencer(DetInferencer):
+        """With a model that has its weights, classes and colours."""
+
+        def _init_model(self, *_: Any) -> nn.Module:
+            return model
+
+        def visualize(self, inputs: Any, preds: Any, *, img_out_dir: str = '', **options: Any) -> None:
+            drawn = super().visualize(inputs, preds, **options | dict(return_vis=bool(img_out_dir)))
+            for file, picture in zip(inputs, drawn or (), strict=False):
+                _write(Path(img_out_dir, 'vis', Path(file).name), picture)
+
+        def pred2dict(self, data_sample: Any, pred_out_dir: str = '') -> dict[str, Any]:
+            if 'pred_panoptic_seg' in data_sample:  # which is a picture too
+                return super().pred2dict(data_sample, pred_out_dir)
+            result = super().pred2dict(data_sample)
+            if pred_out_dir:
+                file = Path(pred_out_dir, 'preds', f'{Path(data_sample.img_path).stem}.json')
+                write_atomically(file, json.dumps(result))
+            return result
+
+    inferencer = Inferencer(cfg, scope=cfg.get('default_scope', 'mmdet'))
+    inferencer.pipeline = NamingPipeline(inferencer.pipeline.transforms)
+    return inferencer
+
+
+def _classifier(cfg: Any, model: Any) -> Any:
+    from mmpretrain import ImageClassificationInferencer
+    from mmpretrain.visualization import UniversalVisualizer
+
+    class Inferencer(ImageClassificationInferencer):
+        def preprocess(self, inputs: Sequence[str], batch_size: int = 1) -> Any:
+            pipeline = NamingPipeline([_read, *self.pipeline.transforms])
+            yield from map(default_collate, self._get_chunk_data(map(pipeline, inputs), batch_size))
+
+        def visualize(self, ori_inputs: Sequence[str], preds: Any, show_dir: Any = None) -> None:
+            visualizer = UniversalVisualizer()
+            for file, sample in zip(ori_inputs, preds, strict=True) if show_dir else ():
+                image = _read(file)['img'][..., ::-1]
+                drawn = visualizer.visualize_cls(
+                    image, sample, classes=self.classes, draw_gt=False, name=Path(file).stem
+                )
+                _write(Path(show_dir, Path(file).stem).with_suffix('.png'), drawn)
+
+    return Inferencer(model, classes=model.dataset_meta.get('classes'))
+
+
+def _read(file: str) -> dict[str, Any]:
+    image: Any = cv2.imread(file)
+    return dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+
+
+def _write(file: Path, picture: Any) -> None:
+    """An (H, W, 3) picture in RGB, in the format that the suffix tells."""
+    write_atomically(file, cv2.imencode(file.suffix, picture[..., ::-1])[1].tobytes())
