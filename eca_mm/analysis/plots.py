@@ -53,25 +53,28 @@ def save_figure(figure: Any, file: Path, numbers: Mapping[str, Any]) -> list[Pat
     return [write_atomically(file, picture.getvalue()), write_atomically(file.with_suffix('.npz'), arrays.getvalue())]
 
 
-def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
+def figure_of(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
+    """A figure and its panels (rows, columns), each of this size in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _styled(draw: Draw) -> Draw:
+def styled(draw: Draw) -> Draw:
+    """Has a function draw in :data:`STYLE`."""
+
     @wraps(draw)
-    def styled(*args: Any, **kwargs: Any) -> Any:
+    def drawn(*args: Any, **kwargs: Any) -> Any:
         import matplotlib as mpl
 
         with mpl.rc_context(STYLE):
             return draw(*args, **kwargs)
 
-    return cast(Draw, styled)
+    return cast(Draw, drawn)
 
 
-@_styled
+@styled
 def draw_pooling(found: Mapping[str, Channels]) -> tuple[Any, dict[str, Any]]:
     """Figure 6: for each layer the channels of a few images and of their mean, and the autocorrelation of the mean.
 
@@ -79,7 +82,7 @@ def draw_pooling(found: Mapping[str, Channels]) -> tuple[Any, dict[str, Any]]:
         The figure and the numbers: of each layer ``NAME/mean`` (C,), ``NAME/images`` (n, C), ``NAME/autocorrelation`` and
         ``NAME/period``, which are lag, height and the bound of chance.
     """
-    figure, axes = _figure(len(found), 2, 5, 1.7)
+    figure, axes = figure_of(len(found), 2, 5, 1.7)
     numbers: dict[str, Any] = {}
     for (left, right), (name, channels) in zip(axes, found.items(), strict=True):
         mean, images = channels.mean().numpy(), np.stack([image.numpy() for image in channels.first])
@@ -98,7 +101,7 @@ def draw_pooling(found: Mapping[str, Channels]) -> tuple[Any, dict[str, Any]]:
     return figure, numbers
 
 
-@_styled
+@styled
 def draw_weights(networks: Mapping[str, Mapping[str, Channels]], classes: int = 4) -> tuple[Any, dict[str, Any]]:
     """Figure 7: the channels' weights in each block, by class and on average, a row for each network.
 
@@ -115,7 +118,7 @@ def draw_weights(networks: Mapping[str, Mapping[str, Channels]], classes: int = 
     names = [list(found) for found in networks.values()]
     if any(other != names[0] for other in names):
         raise UserError(f'the networks have attention in different blocks: {", ".join(networks)} cannot share a figure')
-    figure, axes = _figure(len(networks) * -(-len(names[0]) // 4), 4, 3, 1.6)
+    figure, axes = figure_of(len(networks) * -(-len(names[0]) // 4), 4, 3, 1.6)
     numbers: dict[str, Any] = {}
     for i, block in enumerate(names[0]):
         for j, (network, found) in enumerate(networks.items()):
@@ -152,7 +155,7 @@ def read_curve(work_dir: str | Path, key: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array(steps), np.array([points[step] for step in steps])
 
 
-@_styled
+@styled
 def draw_curves(work_dirs: Sequence[str | Path], key: str) -> tuple[Any, dict[str, Any]]:
     """A number of several runs as it went; the numbers are ``RUN/step`` and ``RUN/value``.
 
@@ -160,7 +163,7 @@ def draw_curves(work_dirs: Sequence[str | Path], key: str) -> tuple[Any, dict[st
         MissingFileError: As :func:`read_curve`.
         UserError: As :func:`read_curve`.
     """
-    figure, axes = _figure(1, 1, 6, 3.5)
+    figure, axes = figure_of(1, 1, 6, 3.5)
     numbers: dict[str, Any] = {}
     for folder in work_dirs:
         steps, values = read_curve(folder, key)

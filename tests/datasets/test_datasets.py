@@ -9,8 +9,8 @@ from mmdet.datasets import AspectRatioBatchSampler
 from mmdet.registry import DATASETS
 from pycocotools.coco import COCO
 
-from eca_mm.datasets import StepSampler, shapes
-from eca_mm.datasets.shapes import CLASSES, NUM_IMAGES, PARTS, draw_image, draw_shapes
+from eca_mm.datasets import ShapeClassesDataset, StepSampler, shapes
+from eca_mm.datasets.shapes import CLASSES, NUM_IMAGES, PARTS, VERSION, draw_image, draw_shapes
 from eca_mm.errors import UserError
 
 
@@ -153,3 +153,21 @@ def test_aspect_ratio_batches_stay_whole():
     batches = AspectRatioBatchSampler(StepSampler(dataset, images_per_step=8, seed=0), batch_size=2)
     assert len(list(batches)) == len(batches) == 88 // 2
     assert all(len(b) == 2 for b in batches)
+
+
+def test_shape_classes():
+    """Labels are recounted from the scenes, which are drawn anew; no class is rare."""
+    train, val = (ShapeClassesDataset(split, indices=200) for split in ('train', 'val'))
+    assert train.metainfo['classes'] == CLASSES
+    for split, dataset in ((2, train), (3, val)):
+        labels = [dataset[i]['gt_label'] for i in range(200)]
+        assert min(labels.count(c) for c in range(4)) > 20
+        for i in (0, 7, 199):
+            pixels, shapes = draw_image(np.random.default_rng([VERSION, split, i]))
+            areas = [sum(s['area'] for s in shapes if s['category_id'] == c) for c in range(1, 5)]
+            sample = dataset[i]
+            assert sample['gt_label'] == np.argmax(areas) and dataset.get_cat_ids(i) == [np.argmax(areas)]
+            assert sample['img'].shape == (64, 64, 3)
+            assert np.abs(sample['img'].mean((0, 1)) - pixels.mean((0, 1))).max() < 2
+    with pytest.raises(UserError, match="'test'"):
+        ShapeClassesDataset('test')

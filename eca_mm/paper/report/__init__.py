@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.markdown import Markdown
 
 from eca_mm.output import write_atomically
 from eca_mm.paper.cells import Cell, number
 from eca_mm.paper.report.figures import figures
+from eca_mm.paper.report.page import template
 from eca_mm.paper.report.sheets import PLACEHOLDERS, SIGNS, Sheet, differences, sheets, summary
 from eca_mm.paper.table import Row
 
@@ -40,11 +40,8 @@ def write_report(cells: Sequence[Cell], folder: Path, environment: Mapping[str, 
 
 def render_html(cells: Sequence[Cell], environment: Mapping[str, str]) -> str:
     """A page that works from a file, without network: summary, figures, sortable tables with the origins of our numbers."""
-    loader, found = FileSystemLoader(Path(__file__).parent), sheets(cells)
-    templates = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return templates.get_template('page.html').render(
+    found = sheets(cells)
+    return template('page.html').render(
         sheets=found,
         papers=list(dict.fromkeys(sheet.table.paper for sheet in found)),
         figures=list(figures(found)),

@@ -1,0 +1,35 @@
+"""Any folder with train/CLASS/*.jpg and val/CLASS/*.jpg, at 64 x 64 pixels, by a small ResNet-18.
+
+tools/compare.py configs/comparison/folder.py --data-root data/pets
+"""
+
+import os
+
+_base_ = ['../_base_/imagenet.py', '../_base_/comparison.py']
+
+folder = os.path.join('{{$IMAGENET_ROOT:data/imagenet}}', 'train')
+classes = sorted(os.listdir(folder)) if os.path.isdir(folder) else None
+train_dataloader = dict(
+    batch_size=64,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='RandomResizedCrop', scale=64, crop_ratio_range=(0.35, 1.0)),
+            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+            dict(type='PackInputs'),
+        ]
+    ),
+)
+val_dataloader = dict(
+    batch_size=100,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='ResizeEdge', scale=72, edge='short'),
+            dict(type='CenterCrop', crop_size=64),
+            dict(type='PackInputs'),
+        ]
+    ),
+)
+test_dataloader = val_dataloader
+model = dict(head=dict(num_classes=1000))

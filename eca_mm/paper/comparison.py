@@ -1,0 +1,199 @@
+"""The paper's comparison on data that anyone has: attention layers in one slot, by one recipe, with several seeds."""
+
+import ast
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from eca_mm.analysis.complexity import parameters
+from eca_mm.analysis.plots import read_curve
+from eca_mm.engine import evaluate, train
+from eca_mm.engine.metrics import BENCHMARKS, Metrics
+from eca_mm.engine.model import build_model
+from eca_mm.errors import Interrupted, UserError
+from eca_mm.models import attention
+from eca_mm.output import make_folder, write_atomically
+
+PLAIN = 'plain'
+METRIC = BENCHMARKS['class'].metrics[0].name
+# The layers of this package that fit any slot, by the names that papers have for them.
+LAYERS = {
+    name.removesuffix('Layer'): name
+    for name in attention.__all__
+    if name.endswith('Layer') and name != 'SpatialAttentionLayer'
+}
+
+
+class Contender(NamedTuple):
+    """A network of the comparison."""
+
+    name: str
+    layer: dict[str, Any] | None  # config of the layer in its slot
+
+
+@dataclass
+class Result:
+    """What a contender's runs gave."""
+
+    name: str
+    parameters: int = 0
+    accuracies: dict[int, float] = field(default_factory=dict)  # top-1 in per cent, by seed
+    seconds: dict[int, float] = field(default_factory=dict)  # of a step, data included: the median of the log, by seed
+
+
+class Summary(NamedTuple):
+    """A contender beside the first one, over the seeds that both have.
+
+    Attributes:
+        mean, std: Of the accuracies in per cent; the standard deviation with n - 1, None for one seed.
+        difference, interval: The mean of ``accuracy - accuracy of the first`` of each seed, and half the width of its 95 %
+            confidence interval, ``t_{0.975, n-1} s / sqrt(n)``; None for the first and for one seed.
+        p: Of the paired, two-sided t-test; None where there is no interval or all differences are equal.
+        slower: Median over the seeds of the ratio of the time of a step to the first one's.
+    """
+
+    name: str
+    parameters: int
+    mean: float
+    std: float | None
+    difference: float | None
+    interval: float | None
+    p: float | None
+    seconds: float
+    slower: float
+
+
+def contender(text: str) -> Contender:
+    """The contender that a text such as 'plain', 'ECA', 'ECA-NS:kernel_size=3' or 'mmpretrain.SELayer:ratio=8' names.
+
+    Raises:
+        UserError: If no layer has the name, or what stands behind the colon is not KEY=VALUE,...
+    """
+    name, _, options = text.partition(':')
+    try:
+        call: Any = ast.parse(f'f({options})', mode='eval').body
+        if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
+            raise ValueError(options)
+        arguments = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f'{text!r}: behind the colon stand KEY=VALUE,..., as in ECA:kernel_size=3') from error
+    known = {_plainly(short): f'eca_mm.{layer}' for short, layer in LAYERS.items()}
+    if _plainly(name) == PLAIN and not arguments:
+        return Contender(PLAIN, None)
+    kind = known.get(_plainly(name)) or (name if MODELS.get(name) is not None else None)
+    if kind is None:
+        near = difflib.get_close_matches(_plainly(name), [PLAIN, *known], n=1)
+        hint = f'did you mean {near[0]!r}? ' if near else ''
+        raise UserError(
+            f'no attention layer {name!r}: {hint}There are {PLAIN}, {", ".join(LAYERS)}, and registered names'
+        )
+    return Contender(text, dict(type=kind, **arguments))
+
+
+def _plainly(name: str) -> str:
+    return name.lower().replace('-', '').replace('_', '').removesuffix('layer')
+
+
+def compare(
+    load: Callable[[], Config],
+    names: Sequence[str],
+    seeds: Sequence[int],
+    folder: str | Path,
+    said: Callable[[str], None] = print,
+) -> list[Result]:
+    """Trains every contender with every seed, and evaluates each at its end.
+
+    A seed decides the order of the data and its augmentation, which are the same for all contenders, and the initial weights.
+    Runs take turns, seed by seed. What an earlier call has finished in ``folder`` is taken from there, and what it has begun
+    goes on.
+
+    Args:
+        load: Reads the config, of a classifier whose backbone has an ``attention`` slot.
+        names: See :func:`contender`; the others are compared with the first.
+        seeds: One run of each.
+        folder: Gets ``NAME/seed_SEED`` for each run.
+        said: Gets a line after each run.
+
+    Raises:
+        UserError: If a name is unknown or a name or seed is there twice, if the backbone has no slot, or a run of the folder
+            was made by another recipe; also as :func:`train`.
+        Interrupted: After Ctrl-C or another signal.
+    """
+    contenders = [contender(name) for name in names]
+    for kind, values in (('contender', [c.name for c in contenders]), ('seed', list(seeds))):
+        if twice := sorted({str(v) for v in values if values.count(v) > 1}):
+            raise UserError(f'{kind} {", ".join(twice)} is there twice: name each once')
+    results = {c.name: Result(c.name, parameters(build_model(_config(load, c)))) for c in contenders}
+    for seed in seeds:
+        for c in contenders:
+            run = Path(folder) / c.name.replace(':', '_').replace(',', '_') / f'seed_{seed}'
+            metrics = _run(_config(load, c), seed, run)
+            result = results[c.name]
+            result.accuracies[seed] = metrics.metrics[METRIC]
+            result.seconds[seed] = median(read_curve(run, 'time')[1])
+            said(f'{c.name}, seed {seed}: {result.accuracies[seed]:.2f} % top-1')
+    return list(results.values())
+
+
+def _config(load: Callable[[], Config], c: Contender) -> Config:
+    cfg = load()
+    if 'backbone' not in cfg.model:
+        raise UserError(f'{cfg.filename}: its model has no backbone with an attention slot')
+    cfg.model.backbone.attention = c.layer
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None  # evaluated at the end, as a test
+    return cfg
+
+
+def _run(cfg: Config, seed: int, folder: Path) -> Metrics:
+    """One training and its evaluation, or as much of it as is missing."""
+    cfg.work_dir = ''
+    recipe, file = cfg.pretty_text, make_folder(folder, '--work-dir') / 'recipe.txt'
+    if file.exists() and file.read_text() != recipe:
+        raise UserError(
+            f'{folder} was made by another recipe (compare {file}): choose another --work-dir, or remove it'
+        )
+    if not (folder / 'metrics.json').exists():
+        write_atomically(file, recipe)
+        cfg.work_dir = str(folder)
+        test = Config(cfg.to_dict(), filename=cfg.filename)
+        try:
+            checkpoint = train(cfg, resume='auto', seed=seed).checkpoint
+        except Interrupted as error:
+            raise Interrupted(f'{folder}: {error}. The same command goes on', error.code) from None
+        evaluate(test, str(checkpoint))
+    return Metrics.read(folder / 'metrics.json')
+
+
+def summarise(results: Sequence[Result]) -> list[Summary]:
+    """Statistics of the contenders, in their order; the first is what the others are compared with."""
+    from scipy import stats
+
+    first, found = results[0], []
+    for result in results:
+        values = list(result.accuracies.values())
+        apart = [result.accuracies[seed] - first.accuracies[seed] for seed in result.accuracies]
+        difference = interval = p = None
+        if result is not first and len(values) > 1:
+            spread = stdev(apart)
+            difference, interval = fmean(apart), float(stats.t.ppf(0.975, len(apart) - 1)) * spread / len(apart) ** 0.5
+            p = float(stats.ttest_1samp(apart, 0).pvalue) if spread else None
+        found.append(
+            Summary(
+                result.name,
+                result.parameters,
+                fmean(values),
+                stdev(values) if len(values) > 1 else None,
+                difference,
+                interval,
+                p,
+                median(result.seconds.values()),
+                median(result.seconds[seed] / first.seconds[seed] for seed in result.seconds),
+            )
+        )
+    return found

@@ -1,0 +1,97 @@
+"""The comparison of attention layers: names, statistics, and a small one from end to end."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from eca_mm.errors import UserError
+from eca_mm.paper.comparison import LAYERS, Result, contender, summarise
+from tests.support import REPOSITORY, as_arguments
+
+SMALL = {
+    'model.backbone.base_channels': 4,
+    'model.backbone.stem_channels': 4,
+    'model.head.in_channels': 32,
+    'images_per_step': 8,
+    'train_cfg.max_epochs': 1,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'test_dataloader.num_workers': 0,
+    'test_dataloader.persistent_workers': False,
+    'train_dataloader.dataset.indices': 16,
+    'test_dataloader.dataset.indices': 10,
+    'default_hooks.logger.interval': 1,
+}
+
+
+@pytest.mark.parametrize(
+    ('text', 'layer'),
+    [
+        ('plain', None),
+        ('ECA', dict(type='eca_mm.ECALayer')),
+        ('eca-ns:kernel_size=3', dict(type='eca_mm.ECANSLayer', kernel_size=3)),
+        ('SELayer:ratio=8', dict(type='eca_mm.SELayer', ratio=8)),
+        ('mmpretrain.SELayer', dict(type='mmpretrain.SELayer')),
+    ],
+)
+def test_names(text, layer):
+    assert contender(text) == (text, layer)
+
+
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('CBMA', "did you mean 'cbam'"),
+        ('nothing.like.it', 'There are plain, CBAM'),
+        ('ECA:3', 'KEY=VALUE'),
+        ('ECA:kernel_size=__import__("os")', 'KEY=VALUE'),
+        ('ECA:kernel_size=3)+f(', 'KEY=VALUE'),
+    ],
+)
+def test_unknown_names(text, sentence):
+    with pytest.raises(UserError, match=sentence):
+        contender(text)
+
+
+def test_statistics():
+    """Against scipy's test of two related samples and its confidence interval."""
+    rng = np.random.default_rng(0)
+    plain, other = rng.normal(80, 1, 5), rng.normal(81, 2, 5)
+    results = [
+        Result(name, 1, dict(enumerate(values.tolist())), dict.fromkeys(range(5), seconds))
+        for name, values, seconds in (('plain', plain, 0.1), ('other', other, 0.15))
+    ]
+    first, second = summarise(results)
+    expected = stats.ttest_rel(other, plain)
+    interval = expected.confidence_interval(0.95)
+    assert (first.difference, first.interval, first.p, first.slower) == (None, None, None, 1)
+    assert (second.mean, second.std) == pytest.approx((other.mean(), other.std(ddof=1)))
+    assert second.p == pytest.approx(expected.pvalue)
+    assert second.difference - second.interval == pytest.approx(interval.low)
+    assert second.difference + second.interval == pytest.approx(interval.high)
+    assert second.slower == pytest.approx(1.5)
+    (alone,) = summarise([Result('plain', 1, {0: 80.0}, {0: 0.1})])
+    assert alone.std is None
+
+
+def test_tool(in_process, refuse, tmp_path):
+    """Two layers, two seeds; what is finished is not done again, another recipe is refused."""
+    run = ['compare', '--seeds', '0', '1', '--layers', 'plain', 'ECA:kernel_size=3', '--work-dir', tmp_path / 'work']
+    screen = in_process(*run, *as_arguments(SMALL))
+    page = (tmp_path / 'work/index.html').read_text()
+    assert screen.count('% top-1') == 4 and 'ECA:kernel_size=3' in page and '<svg' in page
+    lines = (tmp_path / 'work/runs.csv').read_text().splitlines()
+    assert len(lines) == 5 and lines[0] == 'name,parameters,seed,top1,seconds_per_step'
+    with np.load(tmp_path / 'work/accuracy.npz') as numbers:
+        assert numbers['plain/seed'].tolist() == [0, 1]
+    logs = sorted((tmp_path / 'work').rglob('scalars.json'))
+    again = in_process(*run, *as_arguments(SMALL))
+    assert again.startswith('plain, seed 0: ') and screen.endswith(again[again.index('\n\n') :])
+    assert sorted((tmp_path / 'work').rglob('scalars.json')) == logs
+    assert 'another recipe' in refuse(*run, *as_arguments(SMALL), 'optim_wrapper.optimizer.lr=0.2')
+    assert 'twice' in refuse('compare', '--layers', 'plain', 'plain')
+    assert 'ECAResNet' in refuse('compare', REPOSITORY / 'configs/imagenet/eca_resnet50.py')
+
+
+def test_all_layers_are_there():
+    assert {'SE', 'ECA', 'ECANS', 'CBAM', 'GC', 'SimAM', 'GSoP', 'ECASpatial'} <= set(LAYERS)
