@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -80,6 +82,8 @@ def make_folder(path: str | Path, option: str = '') -> Path:
 def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
     """Makes a sentence of what libraries raise when a disk is full; our own writing has its own.
 
+    The log is on that disk too: that it cannot be written is not told line by line, with a traceback each.
+
     Args:
         folder: Which is named if the error names no file.
         advice: What to do, besides making room.
@@ -87,6 +91,13 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
     Raises:
         UserError: With the file or folder.
     """
+    handle = logging.Handler.handleError
+
+    def handle_error(self: logging.Handler, record: logging.LogRecord) -> None:
+        if getattr(sys.exc_info()[1], 'errno', None) not in FULL:
+            handle(self, record)
+
+    logging.Handler.handleError = handle_error  # type: ignore[method-assign]
     try:
         yield
     except OSError as error:
@@ -95,6 +106,8 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
         raise UserError(
             f'{error.filename or folder} cannot be written ({error.strerror}): make room there{advice}'
         ) from error
+    finally:
+        logging.Handler.handleError = handle  # type: ignore[method-assign]
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:

@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import io
+import logging
 import multiprocessing
 import os
 import subprocess
@@ -12,7 +14,7 @@ import pytest
 from mmengine.fileio import get_file_backend
 
 from eca_mm.errors import ExistingFileError, UserError
-from eca_mm.output import check_output, make_folder, write_atomically
+from eca_mm.output import check_output, full_disk, make_folder, write_atomically
 
 FORK = multiprocessing.get_context('fork')
 
@@ -178,3 +180,54 @@ def test_a_folder_without_permission(tmp_path):
     with pytest.raises(UserError, match='cannot be written into'):
         check_output(tmp_path / 'a')
     tmp_path.chmod(0o700)
+
+
+def test_what_libraries_raise_on_a_full_disk(capsys):
+    """One sentence; that the log cannot be written either is not told line by line."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    log = logging.Logger('disk')
+    log.addHandler(logging.StreamHandler(Disk()))
+
+    def run(error):
+        with full_disk('the folder', ', or not'):
+            log.info('full')
+            log.info('broken')
+            raise error
+
+    with pytest.raises(
+        UserError, match=r'^the folder cannot be written \(No space left on device\): make room there, or'
+    ):
+        run(full)
+    printed = capsys.readouterr().err
+    assert 'ZeroDivisionError' in printed and 'No space left' not in printed
+    with pytest.raises(PermissionError):
+        run(PermissionError())
+    log.info('full')
+    assert 'No space left' in capsys.readouterr().err  # as before
+
+
+class Disk:
+    def write(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if 'full' in text else ZeroDivisionError
+
+    def flush(self):
+        pass
+
+
+def test_a_folder_without_room(tmp_path, monkeypatch):
+    """Said before the work that fills it, and nothing is left in it."""
+    make_folder(tmp_path / 'a')
+    monkeypatch.setattr('eca_mm.output.TemporaryFile', Full)
+    with pytest.raises(
+        UserError, match=r'^--out: .*b cannot be written into \(No space left on device\): make room there'
+    ):
+        make_folder(tmp_path / 'b', '--out')
+    assert not any((tmp_path / 'a').iterdir())
+
+
+class Full(io.BytesIO):
+    def __init__(self, dir):
+        super().__init__()
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

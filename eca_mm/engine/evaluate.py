@@ -37,7 +37,8 @@ def evaluate(
         UserError: If the config is wrong, the checkpoint cannot be read or does not fit, ``out`` is given for a metric
             that does not write COCO's format, or an output folder cannot be made.
     """
-    with full_disk(cfg.work_dir, ', or choose another --work-dir'):
+    places = ' or '.join(filter(None, (cfg.work_dir, out)))
+    with full_disk(places, f', or choose another --work-dir{" or --out" if out else ""}'):
         return _evaluate(cfg, checkpoint, out, launcher, fuse)
 
 
