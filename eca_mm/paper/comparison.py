@@ -80,7 +80,7 @@ def contender(text: str) -> Contender:
         call: Any = ast.parse(f'f({options})', mode='eval').body
         if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
             raise ValueError(options)
-        arguments = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+        arguments = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise UserError(f'{text!r}: behind the colon stand KEY=VALUE,..., as in ECA:kernel_size=3') from error
     known = {_plainly(short): f'eca_mm.{layer}' for short, layer in LAYERS.items()}
@@ -126,10 +126,10 @@ def compare(
         Interrupted: After Ctrl-C or another signal.
     """
     contenders = [contender(name) for name in names]
-    for kind, values in (('contender', [c.name for c in contenders]), ('seed', list(seeds))):
-        if twice := sorted({str(v) for v in values if values.count(v) > 1}):
+    for kind, values in (('layer', [c.name for c in contenders]), ('seed', [str(seed) for seed in seeds])):
+        if twice := sorted({v for v in values if values.count(v) > 1}):
             raise UserError(f'{kind} {", ".join(twice)} is there twice: name each once')
-    results = {c.name: Result(c.name, parameters(build_model(_config(load, c)))) for c in contenders}
+    results = {c.name: Result(c.name, parameters(_build(_config(load, c), c))) for c in contenders}
     for seed in seeds:
         for c in contenders:
             run = Path(folder) / c.name.replace(':', '_').replace(',', '_') / f'seed_{seed}'
@@ -148,6 +148,14 @@ def _config(load: Callable[[], Config], c: Contender) -> Config:
     cfg.model.backbone.attention = c.layer
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None  # evaluated at the end, as a test
     return cfg
+
+
+def _build(cfg: Config, c: Contender) -> Any:
+    try:
+        return build_model(cfg)
+    except UserError as error:
+        slot = f"{cfg.filename} with attention={c.layer} for its backbone's slot ({cfg.model.backbone.type})"
+        raise UserError(f'{slot}: {error}; eca_mm.AttentionResNet and its like have one') from error
 
 
 def _run(cfg: Config, seed: int, folder: Path) -> Metrics:
