@@ -1,15 +1,20 @@
 """What a config reads, looked at: the annotations at the start of a run, everything by the doctor."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from eca_mm.checks import check_coco
+from eca_mm.checks.coco import NO_OBJECT, UNUSED
 from eca_mm.engine.building import ConfigError
 from eca_mm.engine.classes import evaluators
+
+USUAL = (NO_OBJECT, UNUSED)  # and nothing to be told at each start
 
 
 @contextmanager
@@ -17,7 +22,7 @@ def checked_annotations(cfg: Config, kind: str) -> Iterator[None]:
     """Has mmdet's CocoDataset, and what is derived from it, refuse annotations that would break a run.
 
     It is the file that the dataset has just parsed that is looked at, before anything is made of it: masks of rubbish must not
-    reach pycocotools.
+    reach pycocotools. What mmdet passes over is logged, a number for each kind.
 
     Args:
         cfg: The config.
@@ -69,6 +74,11 @@ def _checking(dataset: Any, masks: bool) -> Callable[[str], Any]:
                     f'{dataset.ann_file}: {findings.describe(kinds[0])}, where {kinds[0].follows}{others}; '
                     'tools/doctor.py CONFIG lists all'
                 )
+            if told := [
+                f'{kind.text}: {count}, {kind.follows}' for kind, count in findings.counts.items() if kind not in USUAL
+            ]:
+                message = f'{dataset.ann_file}: {"; ".join(told)}; tools/doctor.py CONFIG lists all'
+                print_log(message, 'current', logging.WARNING)
             super().createIndex()
 
     return Checked
