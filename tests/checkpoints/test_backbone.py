@@ -111,10 +111,11 @@ def test_refuses_another_style(tmp_path):
     load_backbone(AttentionResNet(18), save(tmp_path / 'a.pth', dict(state_dict=state, meta=dict(cfg=text))))
 
 
-def test_refuses_what_is_anti_aliased(tmp_path):
+@pytest.mark.parametrize('name', ['seresnetaa50d', 'seresnextaa101d_32x8d'])
+def test_refuses_what_is_anti_aliased(name, tmp_path):
     """timm's resnetaa50 has the keys and shapes of its resnet50; the name in its training checkpoints tells."""
-    save(tmp_path / 'a.pth', dict(arch='seresnetaa50d', state_dict=dict(w=torch.ones(1))))
-    with pytest.raises(ValueError, match=r'a\.pth is of seresnetaa50d, which is anti-aliased, as no ResNet here is'):
+    save(tmp_path / 'a.pth', dict(arch=name, state_dict=dict(w=torch.ones(1))))
+    with pytest.raises(ValueError, match=rf'a\.pth is of {name}, which is anti-aliased, as no ResNet here is'):
         load_backbone(AttentionResNet(18), str(tmp_path / 'a.pth'))
 
 

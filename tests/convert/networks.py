@@ -34,7 +34,7 @@ class Detector(nn.Module):
 
     def __init__(self, **backbone):
         super().__init__()
-        self.backbone = MMDET.build(dict(type='mmdet.ResNet', **backbone))
+        self.backbone = MMDET.build(dict(type='mmdet.ResNet') | backbone)
         self.neck, self.rpn_head, self.roi_head = nn.Conv2d(9, 9, 1), nn.Conv2d(9, 9, 1), nn.Conv2d(9, 9, 1)
 
     def forward(self, x):

@@ -127,6 +127,9 @@ NETWORKS = {
         "dict(type='eca_mm.ECALayer', kernel_size=5), dict(type='eca_mm.ECALayer', kernel_size=5), "
         "dict(type='eca_mm.ECALayer', kernel_size=7))",
     ),
+    'mmdet ResNeXt-50': (
+        lambda: Detector(type='mmdet.ResNeXt', depth=50, groups=64, base_width=4), "AttentionResNeXt', depth=50, groups=64",
+    ),
     'backbone ECAMobileNetV2': (
         lambda: Last(ECAMobileNetV2(kernel_size=3)), "ECAMobileNetV2', kernel_size=(3, 3, 3, 3, 3, 3, 3)",
     ),
