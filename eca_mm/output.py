@@ -23,6 +23,22 @@ TEMPORARY = '.{}.eca_mm.tmp'
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or a user's part of it
 
 
+class FullDiskError(UserError):
+    """A file that cannot be written because its disk is full.
+
+    Args:
+        what: Says so of the file.
+        advice: What to do, besides making room.
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(what, advice)
+        self.what = what
+
+    def __str__(self) -> str:
+        return ': make room there'.join(self.args)
+
+
 def check_output(path: str | Path, *, force: bool = False) -> Path:
     """Makes sure that a file may be written, before the work that it is to hold is done.
 
@@ -80,7 +96,7 @@ def make_folder(path: str | Path, option: str = '') -> Path:
 
 @contextlib.contextmanager
 def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
-    """Makes a sentence of what libraries raise when a disk is full; our own writing has its own.
+    """Makes a sentence of what libraries raise when a disk is full, and gives that of our own writing better advice.
 
     The log is on that disk too: that it cannot be written is not told line by line, with a traceback each.
 
@@ -89,7 +105,7 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
         advice: What to do, besides making room.
 
     Raises:
-        UserError: With the file or folder.
+        FullDiskError: With the file or folder.
     """
     handle = logging.Handler.handleError
 
@@ -100,12 +116,12 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
     logging.Handler.handleError = handle_error  # type: ignore[method-assign]
     try:
         yield
+    except FullDiskError as error:
+        raise FullDiskError(error.what, advice) from error
     except OSError as error:
         if isinstance(error, UserError) or error.errno not in FULL:
             raise
-        raise UserError(
-            f'{error.filename or folder} cannot be written ({error.strerror}): make room there{advice}'
-        ) from error
+        raise FullDiskError(f'{error.filename or folder} cannot be written ({error.strerror})', advice) from error
     finally:
         logging.Handler.handleError = handle  # type: ignore[method-assign]
 
@@ -138,9 +154,10 @@ def _sentence(path: Path) -> Iterator[None]:
         raise
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         shown = path if len(str(path)) < 200 else f'{str(path)[:200]}...'
-        raise UserError(
-            f'{shown} cannot be written ({_reason(error)}): make room there, or name another file'
-        ) from error
+        what = f'{shown} cannot be written ({_reason(error)})'
+        if getattr(error, 'errno', None) in FULL:
+            raise FullDiskError(what, ', or name another file') from error
+        raise UserError(f'{what}: make room there, or name another file') from error
 
 
 def _is_stream(path: Path) -> bool:

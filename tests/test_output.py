@@ -6,6 +6,7 @@ import io
 import logging
 import multiprocessing
 import os
+import pickle
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from mmengine.fileio import get_file_backend
 
 from eca_mm.errors import ExistingFileError, UserError
-from eca_mm.output import check_output, full_disk, make_folder, write_atomically
+from eca_mm.output import FullDiskError, check_output, full_disk, make_folder, write_atomically
 
 FORK = multiprocessing.get_context('fork')
 
@@ -200,6 +201,10 @@ def test_what_libraries_raise_on_a_full_disk(capsys):
         run(full)
     printed = capsys.readouterr().err
     assert 'ZeroDivisionError' in printed and 'No space left' not in printed
+    own = FullDiskError('epoch_1.pth cannot be written', ', or name another file')
+    assert str(pickle.loads(pickle.dumps(own))) == str(own)  # from process to process
+    with pytest.raises(UserError, match=r'^epoch_1\.pth cannot be written: make room there, or not$'):
+        run(own)
     with pytest.raises(PermissionError):
         run(PermissionError())
     log.info('full')
