@@ -2,6 +2,8 @@
 
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -48,6 +50,20 @@ def test_it_is_one_sentence(kind, command, spoil, said, whole, in_process, tmp_p
     assert {name: after.get(name) for name in before} == before
     new = [name for name in after.keys() - before.keys() if name.parts[0] != 'work_dirs' or name.name == 'metrics.json']
     assert not [*new, *tmp_path.glob('work_dirs/**/*.pth')]
+
+
+def test_unusual_images_are_none(whole, in_process, tmp_path):
+    """With transparency, grey, of 16 bits, and of one pixel: trained on, and predicted for."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    folder, rng = 'animals/train/cat', np.random.default_rng(0)
+    for name, shape, kind in (
+        ('rgba.png', (40, 48, 4), np.uint8), ('grey.jpg', (40, 48), np.uint8), ('deep.png', (40, 48, 3), np.uint16),
+        ('deep_grey.png', (40, 48), np.uint16), ('pixel.png', (1, 1, 3), np.uint8),
+    ):  # fmt: skip
+        cv2.imwrite(str(tmp_path / folder / name), (rng.random(shape) * 255).astype(kind))
+    in_process('train', 'cls.py', '--work-dir', 'w')
+    assert '6 images: ' in in_process('predict', 'cls.py', 'w/epoch_1.pth', folder)
+    assert '6 images: ' in in_process('predict', 'det.py', 'det.pth', folder)
 
 
 def test_the_table_is_of_every_tool():
