@@ -1,5 +1,6 @@
 """Whether the parts of a model take what the parts before them give."""
 
+import re
 from typing import Any
 
 import torch
@@ -8,6 +9,9 @@ from eca_mm.engine.building import ConfigError
 
 # In the order in which features pass them: a neck, a classifier's head, the dense heads of detectors.
 PARTS = ('neck', 'head', 'rpn_head', 'bbox_head')
+
+# Of torch's convolutions and linear layers; that there are as many levels as channels, necks assert.
+OF_CHANNELS = re.compile('to have .* channels|cannot be multiplied')
 
 
 @torch.no_grad()
@@ -36,15 +40,18 @@ def _run(model: Any) -> None:
     except Exception:  # of another kind, or a bug, which training is to show
         return
     for name in PARTS:
-        part = getattr(model, name, None)
+        part, levels = getattr(model, name, None), features if isinstance(features, list | tuple) else [features]
         if part is None:
             continue
+        if not all(isinstance(level, torch.Tensor) and level.ndim > 1 for level in levels):
+            return
         try:
             after = part(features)
         except (RuntimeError, AssertionError) as error:
-            stated, given = getattr(part, 'in_channels', None), [level.shape[1] for level in features]
+            stated, given = getattr(part, 'in_channels', None), [level.shape[1] for level in levels]
             listed = isinstance(stated, list | tuple)
-            if stated is None or (list(stated) == given if listed else {stated} == set(given)):
+            fits = list(stated) == given if listed else {stated} == set(given)
+            if stated is None or fits or (isinstance(error, RuntimeError) and not OF_CHANNELS.search(str(error))):
                 return
             wanted = given if listed else given[-1]
             raise ConfigError(

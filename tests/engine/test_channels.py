@@ -54,6 +54,13 @@ class Backbone(nn.Module):
         return [self.norm(images), images.repeat(1, 2, 1, 1)]
 
 
+class Named(nn.Module):
+    """With features by name."""
+
+    def forward(self, images):
+        return dict(stem=images)
+
+
 def test_what_fits_passes_and_nothing_is_changed():
     model = Model(Backbone(), Neck(6, 3))
     state, before = torch.get_rng_state(), {key: value.clone() for key, value in model.state_dict().items()}
@@ -66,7 +73,9 @@ def test_what_fits_passes_and_nothing_is_changed():
 @pytest.mark.parametrize('model', [
     nn.Linear(2, 2),  # without a backbone
     Model(nn.Linear(3, 3)),  # that takes no images
-    Model(Backbone(), nn.Conv2d(1, 1, 1)),  # without a list of levels
+    Model(Backbone(), nn.Conv2d(1, 1, 1)),  # that takes one level
+    Model(nn.Identity(), nn.Identity()),
+    Model(Named(), nn.Conv2d(1, 1, 1)),
 ])  # fmt: skip
 def test_what_is_no_mistake_in_channels_passes(model):
     """A bug is to be shown by the training, with its traceback."""
