@@ -48,7 +48,8 @@ def _run(model: Any) -> None:
         try:
             after = part(features)
         except (RuntimeError, AssertionError) as error:
-            stated, given = getattr(part, 'in_channels', None), [level.shape[1] for level in levels]
+            stated: Any = getattr(part, 'in_channels', None)
+            given = [level.shape[1] for level in levels]
             listed = isinstance(stated, list | tuple)
             fits = list(stated) == given if listed else {stated} == set(given)
             if stated is None or fits or (isinstance(error, RuntimeError) and not OF_CHANNELS.search(str(error))):
