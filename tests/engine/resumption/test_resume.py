@@ -146,3 +146,8 @@ def test_epochs_that_end_elsewhere(trained, epoch_1):
         UserError, match='epoch 1 end at iteration 2, this run has it at 3: resume with the same dataset'
     ):
         trained(resume=str(epoch_1), train_dataloader__dataset__indices=24)
+
+
+def test_another_optimizer(trained, epoch_1):
+    with pytest.raises(UserError, match=r"another optimiser than Adam .*'step'.*load_from="):
+        trained(resume=str(epoch_1), optim_wrapper__optimizer=dict(_delete_=True, type='Adam', lr=0.001))
