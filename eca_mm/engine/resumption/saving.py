@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_distributed, is_main_process, master_only
+from mmengine.dist import broadcast, is_distributed, is_main_process, master_only
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
@@ -184,6 +184,13 @@ class SteadyHook(Hook):
         runner.last_checkpoint = write_atomically(path, data)
         for old in _resuming_alone(runner.work_dir)[:-KEPT]:
             old.unlink(missing_ok=True)
+
+    def before_val_epoch(self, runner: Any) -> None:
+        if (
+            is_distributed()
+        ):  # batch statistics, of which each process has its own, and the checkpoint those of the first
+            for buffer in runner.model.buffers():
+                broadcast(buffer)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, Any] | None = None) -> None:
         if is_main_process():

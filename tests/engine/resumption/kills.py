@@ -149,7 +149,8 @@ def final(folder):
     (file,) = folder.glob('epoch_*.pth')
     state = torch.load(file, weights_only=False)
     parts = {name: state[name] for name in ('state_dict', 'ema_state_dict', 'optimizer') if name in state}
-    return parts | dict(validated=json.loads((folder / 'validated.json').read_text()))
+    best = [file.name for file in folder.glob('best_*')]
+    return parts | dict(validated=json.loads((folder / 'validated.json').read_text()), best=best)
 
 
 def equal(one, other):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -222,3 +223,15 @@ def test_a_signal_before_the_training(trained, monkeypatch):
     with pytest.raises(Interrupted, match='stopped by SIGTERM before the training began') as stopped:
         trained()
     assert stopped.value.code == 128 + signal.SIGTERM
+
+
+def test_what_is_validated_is_what_the_checkpoint_has(monkeypatch):
+    """Of several processes, the first one's batch statistics."""
+    saving = importlib.import_module('eca_mm.engine.resumption.saving')
+    monkeypatch.setattr(saving, 'is_distributed', lambda: True)
+    monkeypatch.setattr(saving, 'broadcast', lambda tensor: tensor.fill_(7))  # what the first process has
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3))
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    saving.SteadyHook(None, None, 1.0).before_val_epoch(SimpleNamespace(model=model))
+    assert all((value == 7).all() for value in model.buffers())
+    assert_equal(dict(model.named_parameters()), before)
