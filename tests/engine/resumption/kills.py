@@ -123,7 +123,8 @@ class Run:
         if one:
             os.kill(rng.choice(one), number)
         elif distributed and number != signal.SIGKILL:
-            self.process.send_signal(signal.SIGTERM)  # torchrun passes it on
+            number = signal.SIGTERM
+            self.process.send_signal(number)  # torchrun passes it on
         else:
             os.killpg(self.process.pid, number)
         return moment, number, at
