@@ -16,7 +16,15 @@ TABLES = {'ksize': 'figure4', 'bubble': 'table2'}
 
 
 def main(a: argparse.Namespace) -> None:
-    from eca_mm.analysis.plots import LAYERS, check_figure, draw_curves, draw_pooling, draw_weights, save_figure
+    from eca_mm.analysis.plots import (
+        LAYERS,
+        check_figure,
+        draw_curves,
+        draw_pooling,
+        draw_weights,
+        name_networks,
+        save_figure,
+    )
 
     file = check_figure(a.out or f'{a.figure}.png', force=a.force)
     if a.figure == 'curves':
@@ -37,14 +45,13 @@ def main(a: argparse.Namespace) -> None:
 
         images, model = find_labelled(a.images), load(a.config, a.checkpoint)
         if a.figure == 'gap':
-            names = a.layers or [name for name in LAYERS if name in blocks(model)] or list(blocks(model))
+            names = a.layers or (LAYERS if blocks(model).keys() >= set(LAYERS) else list(blocks(model)))
             figure, numbers = draw_pooling(collect(model, images, pooling_taps(model, names)))
         else:
-            networks = {a.config: model}
-            if a.below:
-                networks[a.below[0]] = load(*a.below)
-            found = {name: collect(network, images, attention_taps(network)) for name, network in networks.items()}
-            figure, numbers = draw_weights({name.split('/')[-1].removesuffix('.py'): f for name, f in found.items()})
+            models = [model, *([load(*a.below)] if a.below else [])]
+            names = name_networks([(a.config, a.checkpoint), *([tuple(a.below)] if a.below else [])])
+            found = [collect(network, images, attention_taps(network)) for network in models]
+            figure, numbers = draw_weights(dict(zip(names, found, strict=True)))
     print('written:', *save_figure(figure, file, numbers))
 
 

@@ -61,6 +61,11 @@ def figure_of(rows: int, columns: int, width: float, height: float) -> tuple[Any
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def whole_numbers(panel: Any) -> None:
+    """Labels of channels, which have no fractions."""
+    panel.xaxis.get_major_locator().set_params(integer=True)
+
+
 def styled(draw: Draw) -> Draw:
     """Has a function draw in :data:`STYLE`."""
 
@@ -72,6 +77,26 @@ def styled(draw: Draw) -> Draw:
             return draw(*args, **kwargs)
 
     return cast(Draw, drawn)
+
+
+def name_networks(files: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of networks for a figure, by their configs and checkpoints: of the configs, or, where these are alike, as those
+    that :func:`eca_mm.paper.comparison.compare` writes, as much of the checkpoints' paths as tells them apart.
+
+    >>> name_networks([('configs/imagenet/se_resnet50.py', 'se.pth'), ('configs/imagenet/eca_resnet50.py', 'eca.pth')])
+    ['se_resnet50', 'eca_resnet50']
+    >>> name_networks([('work/SE/shapes.py', 'work/SE/epoch_8.pth'), ('work/ECA/shapes.py', 'work/ECA/epoch_8.pth')])
+    ['SE', 'ECA']
+    """
+    names = [Path(config).stem for config, _ in files]
+    if len(set(names)) == len(names) or len(set(files)) == 1:
+        return names
+    parts = [Path(checkpoint).with_suffix('').parts for _, checkpoint in files]
+    while all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
+        parts = [p[1:] for p in parts]
+    while all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
+        parts = [p[:-1] for p in parts]
+    return ['/'.join(p) for p in parts]
 
 
 @styled
@@ -91,6 +116,7 @@ def draw_pooling(found: Mapping[str, Channels]) -> tuple[Any, dict[str, Any]]:
         left.plot(mean, lw=0.8, color=BLACK)
         left.set_title(f'GAP {name}, {sum(channels.counts.values())} images, black: mean', loc='left')
         left.set(xmargin=0, xlabel='channel')
+        whole_numbers(left)
         right.axhspan(-peak.bound, peak.bound, color='#d9d5ca', lw=0)
         right.plot(range(1, len(r)), r[1:], lw=0.8, color=BLACK)
         text = f'{peak.height:.2f} at a lag of {peak.lag}' if peak.lag else 'no peak'
@@ -128,10 +154,15 @@ def draw_weights(networks: Mapping[str, Mapping[str, Channels]], classes: int = 
             panel.plot(channels.mean().numpy(), lw=0.8, color=BLACK, label='average')
             panel.set_title(f'{network}, {block}', loc='left')
             panel.set(xmargin=0, ylim=(0, 1))
+            whole_numbers(panel)
             numbers[f'{network}/{block}/mean'] = channels.mean().numpy()
             numbers |= {f'{network}/{block}/{label}': channels.mean(label).numpy() for label in channels.sums}
     for panel in axes.flat:
         panel.set_visible(panel.has_data())
+    for panel in axes[-1]:
+        panel.set_xlabel('channel')
+    for panel in axes[:, 0]:
+        panel.set_ylabel('weight')
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc='outside lower center', ncols=classes + 1, frameon=False)
     return figure, numbers
 
