@@ -21,7 +21,9 @@ def test_networks(in_process, classifier, tmp_path):
     network = (classifier, tmp_path / 'eca.pth', tmp_path / 'images')
     assert 'written: gap.png gap.npz' in in_process('plot', 'gap', *network)  # into the empty folder
     layers = {name.split('/')[0] for name in np.load(tmp_path / 'gap.npz')}
-    assert layers == {f'conv_{stage}_{i}' for stage in (2, 3, 4, 5) for i in (1, 2)}  # it has not all of the paper's six
+    assert layers == {
+        f'conv_{stage}_{i}' for stage in (2, 3, 4, 5) for i in (1, 2)
+    }  # it has not all of the paper's six
     in_process('plot', 'weights', *network, '--below', classifier, tmp_path / 'eca.pth', '--out', 'w.svg')
     numbers = np.load(tmp_path / 'w.npz')
     assert numbers['classifier/conv_5_2/cat'].shape == (512,)
