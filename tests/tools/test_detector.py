@@ -94,18 +94,16 @@ def test_stopped_and_then_resumed(in_process, tmp_path, shapes_root):
 
 @pytest.mark.slow
 def test_the_shapes_are_learnt(run_tool, tmp_path):
-    """The README's first command, with ResNet-18, on the 100 validation images alone, which it learns.
+    """The README's first command, with ResNet-18 for two of the three epochs: AP50 of two seeds was 0.58 and 0.44.
 
-    The command itself takes many times as long.
+    The command itself takes three times as long.
     """
     options = {
         'model.backbone.depth': 18,
         'model.neck.in_channels': '[64,128,256,512]',
-        'train_dataloader.dataset.split': 'val',
-        'train_cfg.max_epochs': 6,
-        'train_cfg.val_interval': 6,
-        'param_scheduler.0.end': 10,
-        'param_scheduler.1.T_max': 6,
+        'train_cfg.max_epochs': 2,
+        'train_cfg.val_interval': 2,
+        'param_scheduler.1.T_max': 2,
     }
     screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path / 'work', *as_arguments(options)))
     assert float(re.search(r'coco/bbox_mAP_50 +(\S+)', screen[screen.index('\nTrained ') :])[1]) >= 0.3
