@@ -14,7 +14,9 @@ from eca_mm.datasets.shapes import draw_shapes
 from eca_mm.engine.runner import restored_globals
 from tests.support import COCO_TINY, REPOSITORY, quietly, train_shortly
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored in what it starts in the background
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # which a shell has ignored in what it starts in the background
 
 
 def pytest_collection_modifyitems(items):
