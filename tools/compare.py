@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Compares attention layers: each in the slot of one network, by one recipe, with several seeds. Resumable.
 
-tools/compare.py                                             # on small pictures of shapes, half an hour on two CPU cores
+tools/compare.py                                             # on small pictures of shapes, 40 minutes of one CPU core
 tools/compare.py --layers plain SE ECA ECA:kernel_size=9 CBAM --seeds 0 1 2
 tools/compare.py configs/comparison/cifar100.py              # downloads CIFAR-100
 tools/compare.py configs/comparison/folder.py --data-root data/pets --cfg-options train_cfg.max_epochs=30

@@ -1,25 +1,11 @@
-"""CIFAR-10, which mmpretrain downloads into data/cifar10, by its ResNet-18 for pictures of 32 x 32 pixels.
+"""CIFAR-10, which mmpretrain downloads into data/cifar10.
 
 tools/compare.py configs/comparison/cifar10.py
 """
 
-_base_ = ['mmpretrain::_base_/datasets/cifar10_bs16.py', '../_base_/comparison.py']
+_base_ = ['mmpretrain::_base_/datasets/cifar10_bs16.py', '../_base_/comparison_cifar.py']
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='eca_mm.AttentionBehind',
-        backbone=dict(type='mmpretrain.ResNet_CIFAR', depth=18),
-        behind=r'layer\d\.\d\.bn2',
-        attention=None,
-    ),
-    head=dict(num_classes=10, in_channels=512),
-)
+model = dict(head=dict(num_classes=10))
 train_dataloader = dict(batch_size=64)
 val_dataloader = dict(batch_size=100)
 test_dataloader = dict(batch_size=100)
-train_cfg = dict(max_epochs=30)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=1, end=30, T_max=29, convert_to_iter_based=True),
-]

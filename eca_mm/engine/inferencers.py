@@ -42,6 +42,8 @@ def _detector(cfg: Any, model: Any) -> Any:
                 write_atomically(file, json.dumps(result))
             return result
 
+    if cfg.get('visualizer'):
+        cfg.visualizer = dict(cfg.visualizer, vis_backends=[])  # these write into a run's work directory: there is none
     inferencer = Inferencer(cfg, scope=cfg.get('default_scope', 'mmdet'))
     inferencer.pipeline = NamingPipeline(inferencer.pipeline.transforms)
     return inferencer

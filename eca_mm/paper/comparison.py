@@ -23,11 +23,7 @@ from eca_mm.output import make_folder, write_atomically
 PLAIN = 'plain'
 METRIC = BENCHMARKS['class'].metrics[0].name
 # The layers of this package that fit any slot, by the names that papers have for them.
-LAYERS = {
-    name.removesuffix('Layer'): name
-    for name in attention.__all__
-    if name.endswith('Layer') and name != 'SpatialAttentionLayer'
-}
+LAYERS = {name.removesuffix('Layer'): name for name in attention.__all__ if name.endswith('Layer')}
 
 
 class Contender(NamedTuple):
