@@ -78,13 +78,14 @@ class BenchmarkReport(NamedTuple):
     lines: list[Line]
 
     def __str__(self) -> str:
+        width = max(len(x.model) for x in self.lines) + 2
         titles = ('model', 'mode', 'images/s', '25-75%', 'ratio', '25-75%', 'MiB peak, saved')
-        text = ['{:<30}{:<11}{:>9}  {:<15}{:>6}  {:<13}{}'.format(*titles)]
+        text = [f'{titles[0]:<{width}}' + '{:<11}{:>8}  {:<14}{:>6}  {:<13}{}'.format(*titles[1:])]
         for x in self.lines:
             memory = ', '.join('-' if m is None else f'{m:.0f}' for m in (x.peak_memory_MiB, x.saved_for_backward_MiB))
-            speeds = f'{x.images_per_s_q25:.1f}-{x.images_per_s_q75:.1f}'
+            speeds = f'{x.images_per_s_q25:.4g}-{x.images_per_s_q75:.4g}'
             text.append(
-                f'{x.model:<30}{x.mode:<11}{x.images_per_s:>9.1f}  {speeds:<15}'
+                f'{x.model:<{width}}{x.mode:<11}{x.images_per_s:>8.4g}  {speeds:<14}'
                 f'{x.ratio:>6.3f}  {x.ratio_q25:.3f}-{x.ratio_q75:.3f}  {memory}'
             )
         return '\n'.join(text)
