@@ -94,19 +94,21 @@ def test_stopped_and_then_resumed(in_process, tmp_path, shapes_root):
 
 @pytest.mark.slow
 def test_the_shapes_are_learnt(run_tool, tmp_path):
-    """The README's first command, with ResNet-18 for two of the three epochs: AP50 of two seeds was 0.58 and 0.44.
+    """The README's first command, with ResNet-18 for one of the three epochs, in steps of 4 images: AP50 was
+    0.35 and 0.25 with two seeds.
 
-    The command itself takes three times as long.
+    The command itself takes five times as long.
     """
     options = {
         'model.backbone.depth': 18,
         'model.neck.in_channels': '[64,128,256,512]',
-        'train_cfg.max_epochs': 2,
-        'train_cfg.val_interval': 2,
-        'param_scheduler.1.T_max': 2,
+        'images_per_step': 4,
+        'train_cfg.max_epochs': 1,
+        'train_cfg.val_interval': 1,
+        'param_scheduler.1.T_max': 1,
     }
     screen = succeeded(run_tool('train', FASTER, '--work-dir', tmp_path / 'work', *as_arguments(options)))
-    assert float(re.search(r'coco/bbox_mAP_50 +(\S+)', screen[screen.index('\nTrained ') :])[1]) >= 0.3
+    assert float(re.search(r'coco/bbox_mAP_50 +(\S+)', screen[screen.index('\nTrained ') :])[1]) >= 0.15
 
 
 @pytest.mark.slow
@@ -115,6 +117,7 @@ def test_coco(in_process, coco_root, tmp_path):
     config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
     # After one step nothing is scored above mmdet's threshold, and there is no AP of nothing.
     detections = {'model.test_cfg.rcnn.score_thr': 0.0, 'model.test_cfg.rcnn.max_per_img': 5}
+    detections |= {'model.test_cfg.rpn.max_per_img': 50, 'model.train_cfg.rcnn.sampler.num': 64}  # in less time
     options = {
         'backbone_weights': None,
         'model.backbone.norm_eval': False,
