@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before torch starts: pytest runs two processes
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.datasets.shapes import draw_shapes
-from eca_mm.engine.runner import restored_globals
+from eca_mm.engine.restored import restored_globals
 from tests.support import COCO_TINY, REPOSITORY, quietly, train_shortly
 
 signal.signal(

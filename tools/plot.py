@@ -16,15 +16,8 @@ TABLES = {'ksize': 'figure4', 'bubble': 'table2'}
 
 
 def main(a: argparse.Namespace) -> None:
-    from eca_mm.analysis.plots import (
-        LAYERS,
-        check_figure,
-        draw_curves,
-        draw_pooling,
-        draw_weights,
-        name_networks,
-        save_figure,
-    )
+    from eca_mm.analysis.figure import check_figure, save_figure
+    from eca_mm.analysis.plots import LAYERS, draw_curves, draw_pooling, draw_weights, name_networks
 
     file = check_figure(a.out or f'{a.figure}.png', force=a.force)
     if a.figure == 'curves':

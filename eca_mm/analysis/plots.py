@@ -1,82 +1,18 @@
 """Figures of what networks do: pooled activations, channel weights, and curves of trainings. Drawn by matplotlib."""
 
-import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
 from eca_mm.analysis.channels import Channels, autocorrelation, period
+from eca_mm.analysis.figure import BLACK, figure_of, styled, whole_numbers
 from eca_mm.errors import MissingFileError, UserError
-from eca_mm.output import check_output, write_atomically
 
-Draw = TypeVar('Draw', bound=Callable[..., Any])
-FORMATS = ('.png', '.svg', '.pdf')
 # The paper's six, which ResNet-50 and deeper ones have.
 LAYERS = ('conv_2_3', 'conv_3_2', 'conv_3_4', 'conv_4_3', 'conv_4_6', 'conv_5_3')
-BLACK = '#1f1f1d'
-STYLE: Any = {
-    'font.size': 8,
-    'axes.titlesize': 8,
-    'svg.fonttype': 'none',
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-}
-
-
-def check_figure(file: str | Path, *, force: bool = False) -> Path:
-    """Makes sure that a figure, and its numbers beside it, may be written.
-
-    Raises:
-        ExistingFileError: If one of them exists, without ``force``.
-        UserError: If its suffix is not one of :data:`FORMATS`, or it cannot be written.
-    """
-    if Path(file).suffix.lower() not in FORMATS:
-        raise UserError(f'{file} must end in one of {", ".join(FORMATS)}')
-    check_output(Path(file).with_suffix('.npz'), force=force)
-    return check_output(file, force=force)
-
-
-def save_figure(figure: Any, file: Path, numbers: Mapping[str, Any]) -> list[Path]:
-    """Writes a figure, and as .npz beside it the numbers that it shows; returns both paths."""
-    import matplotlib as mpl
-
-    picture, arrays = io.BytesIO(), io.BytesIO()
-    suffix = file.suffix.lower().strip('.')
-    with mpl.rc_context({**STYLE, 'svg.hashsalt': file.name}):
-        metadata = {'svg': {'Date': None}, 'pdf': {'CreationDate': None}}.get(suffix)
-        figure.savefig(picture, format=suffix, dpi=150, metadata=metadata)
-    np.savez_compressed(arrays, **numbers)
-    return [write_atomically(file, picture.getvalue()), write_atomically(file.with_suffix('.npz'), arrays.getvalue())]
-
-
-def figure_of(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
-    """A figure and its panels (rows, columns), each of this size in inches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def whole_numbers(panel: Any) -> None:
-    """Labels of channels, which have no fractions."""
-    panel.xaxis.get_major_locator().set_params(integer=True)
-
-
-def styled(draw: Draw) -> Draw:
-    """Has a function draw in :data:`STYLE`."""
-
-    @wraps(draw)
-    def drawn(*args: Any, **kwargs: Any) -> Any:
-        import matplotlib as mpl
-
-        with mpl.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return cast(Draw, drawn)
 
 
 def name_networks(files: Sequence[tuple[str, str]]) -> list[str]:

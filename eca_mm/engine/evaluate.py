@@ -9,7 +9,8 @@ from eca_mm.checkpoints.download import local_file
 from eca_mm.engine.distributed import init_distributed
 from eca_mm.engine.files import check_data, require
 from eca_mm.engine.metrics import Metrics
-from eca_mm.engine.runner import StrictRunner, bare_model, restored_globals
+from eca_mm.engine.restored import restored_globals
+from eca_mm.engine.runner import StrictRunner, bare_model
 from eca_mm.errors import UserError
 from eca_mm.models import fuse_for_inference
 from eca_mm.output import full_disk, make_folder

@@ -14,7 +14,7 @@ from eca_mm.engine.building import building
 from eca_mm.engine.cam import draw_cam
 from eca_mm.engine.files import require
 from eca_mm.engine.inferencers import make_inferencer
-from eca_mm.engine.runner import restored_globals
+from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.output import make_folder, write_atomically
 

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -11,10 +10,9 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
-from mmengine.runner import CheckpointLoader, Runner
-from mmengine.utils import ManagerMixin
+from mmengine.runner import Runner
 
-from eca_mm.checkpoints import check_checkpoint, use_safe_loading
+from eca_mm.checkpoints import check_checkpoint
 from eca_mm.checks import guard_images
 from eca_mm.engine.batch import Batch
 from eca_mm.engine.building import ConfigError, building
@@ -24,34 +22,13 @@ from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import annotation_files, check_first_image
 from eca_mm.engine.resumption.loops import ResumableEpochs
 from eca_mm.engine.resumption.randomness import Places, give_places
+from eca_mm.engine.resumption.removing import NewBeforeOld
 from eca_mm.engine.resumption.resuming import go_on
-from eca_mm.engine.resumption.saving import NewBeforeOld
 from eca_mm.engine.resumption.stopping import keep_workers
 from eca_mm.errors import UserError
 
 # What mmengine's Runner takes out of a config.
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-
-
-@contextmanager
-def restored_globals() -> Iterator[None]:
-    """Reads checkpoints safely, and leaves mmengine's state of the process as it was before.
-
-    That state is the loaders of checkpoints, the default scope, and the current logger, message hub and visualizer.
-    """
-    schemes = CheckpointLoader._schemes.copy()
-    instances = {manager: manager._instance_dict.copy() for manager in _managers()}
-    use_safe_loading()
-    try:
-        yield
-    finally:
-        CheckpointLoader._schemes = schemes
-        for manager in _managers():
-            manager._instance_dict = instances.get(manager, OrderedDict())
-
-
-def _managers(base: Any = ManagerMixin) -> list[Any]:
-    return [m for manager in base.__subclasses__() for m in (manager, *_managers(manager))]
 
 
 def _saying(what: str, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, VISUALIZERS, DefaultScope
 from eca_mm.engine.building import building
 from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import require
-from eca_mm.engine.runner import restored_globals
+from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import UserError
 from eca_mm.output import write_atomically
 

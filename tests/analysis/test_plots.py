@@ -8,7 +8,8 @@ import torch
 from mmengine.visualization import LocalVisBackend
 
 from eca_mm.analysis.channels import Channels
-from eca_mm.analysis.plots import check_figure, draw_curves, draw_pooling, draw_weights, read_curve, save_figure
+from eca_mm.analysis.figure import check_figure, save_figure
+from eca_mm.analysis.plots import draw_curves, draw_pooling, draw_weights, read_curve
 
 
 def channels(seed, labels=('dog', 'cat')):

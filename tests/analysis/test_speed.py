@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from eca_mm.analysis.memory import peak_of_cpu, saved_for_backward
 from eca_mm.analysis.speed import Line, benchmark, interleave, summarise
-from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload, peak_of_cpu, saved_for_backward
+from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload
 from eca_mm.engine import Interrupted, load_config
 from eca_mm.engine.model import build_model
 from eca_mm.paper.benchmark_models import benchmark_models, everything

@@ -1,4 +1,4 @@
-"""Checkpoints: at any step, before the old ones go, beside the training."""
+"""Checkpoints at any step, beside the training."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from mmengine.dist import broadcast, is_distributed, is_main_process, master_only
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
 from eca_mm.engine.resumption.stopping import Signals, Stop
@@ -18,52 +18,6 @@ from eca_mm.engine.resumption.work_dir import last_validated, write_validated
 from eca_mm.output import write_atomically
 
 KEPT = 2  # of the checkpoints for resuming alone
-
-
-class NewBeforeOld(CheckpointHook):
-    """mmengine's CheckpointHook, which removes a file only when the one that replaces it is on the disk."""
-
-    def before_train(self, runner: Any) -> None:
-        super().before_train(runner)
-        self.file_backend: Any = _Later(self.file_backend)
-        own = Path(self.out_dir) / self.filename_tmpl.format(runner.epoch if self.by_epoch else runner.iter)
-        if runner.last_checkpoint == own:
-            self.last_ckpt = str(own)  # written anew when a validation that it still lacks gives a best one
-
-    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
-        super()._save_checkpoint_with_step(runner, step, meta)
-        self._remove()
-
-    def _save_best_checkpoint(self, runner: Any, metrics: dict[str, Any]) -> None:
-        super()._save_best_checkpoint(runner, metrics)
-        self._remove()
-
-    def _remove(self) -> None:
-        best = getattr(self, 'best_ckpt_path_dict', None) or dict(best=getattr(self, 'best_ckpt_path', None))
-        self.file_backend.remove_now({self.last_ckpt, *best.values()})
-
-
-class _Later:
-    """A file backend that keeps what is to be removed."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self._waiting: list[tuple[Callable[[str], None], str]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def remove(self, path: str) -> None:
-        self._waiting.append((self._backend.remove, path))
-
-    def rmtree(self, path: str) -> None:
-        self._waiting.append((self._backend.rmtree, path))
-
-    def remove_now(self, kept: set[str]) -> None:
-        for remove, path in self._waiting:
-            if path not in kept and self._backend.exists(path):
-                remove(path)
-        self._waiting.clear()
 
 
 class _Handed(LocalBackend):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eca_mm.analysis.plots import BLACK, figure_of, save_figure, styled
+from eca_mm.analysis.figure import BLACK, figure_of, save_figure, styled
 from eca_mm.output import write_atomically
 from eca_mm.paper.comparison import Result, Summary, summarise
 from eca_mm.paper.report.page import template

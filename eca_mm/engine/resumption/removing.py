@@ -1,0 +1,53 @@
+"""Old checkpoints, which go when the new one is on the disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import CheckpointHook
+
+
+class NewBeforeOld(CheckpointHook):
+    """mmengine's CheckpointHook, which removes a file only when the one that replaces it is on the disk."""
+
+    def before_train(self, runner: Any) -> None:
+        super().before_train(runner)
+        self.file_backend: Any = _Later(self.file_backend)
+        own = Path(self.out_dir) / self.filename_tmpl.format(runner.epoch if self.by_epoch else runner.iter)
+        if runner.last_checkpoint == own:
+            self.last_ckpt = str(own)  # written anew when a validation that it still lacks gives a best one
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
+        super()._save_checkpoint_with_step(runner, step, meta)
+        self._remove()
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict[str, Any]) -> None:
+        super()._save_best_checkpoint(runner, metrics)
+        self._remove()
+
+    def _remove(self) -> None:
+        best = getattr(self, 'best_ckpt_path_dict', None) or dict(best=getattr(self, 'best_ckpt_path', None))
+        self.file_backend.remove_now({self.last_ckpt, *best.values()})
+
+
+class _Later:
+    """A file backend that keeps what is to be removed."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._waiting: list[tuple[Callable[[str], None], str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._waiting.append((self._backend.remove, path))
+
+    def rmtree(self, path: str) -> None:
+        self._waiting.append((self._backend.rmtree, path))
+
+    def remove_now(self, kept: set[str]) -> None:
+        for remove, path in self._waiting:
+            if path not in kept and self._backend.exists(path):
+                remove(path)
+        self._waiting.clear()
