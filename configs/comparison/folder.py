@@ -8,7 +8,7 @@ import os
 _base_ = ['../_base_/imagenet.py', '../_base_/comparison.py']
 
 folder = os.path.join('{{$IMAGENET_ROOT:data/imagenet}}', 'train')
-classes = sorted(os.listdir(folder)) if os.path.isdir(folder) else None
+classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if os.path.isdir(folder) else None
 train_dataloader = dict(
     batch_size=64,
     dataset=dict(

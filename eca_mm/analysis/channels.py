@@ -94,7 +94,7 @@ def _weights(layer: ChannelAttention, inputs: Tensor, output: Tensor) -> Tensor:
 
 
 def pooling_taps(model: Any, names: Sequence[str]) -> dict[str, Tap]:
-    """The global average pooling before the attention of blocks, or behind their last norm without attention; or of modules.
+    """The global average pooling before the attention of blocks, or at the end of their branch without attention; or of modules.
 
     Args:
         model: Of a config.
@@ -115,9 +115,7 @@ def pooling_taps(model: Any, names: Sequence[str]) -> dict[str, Tap]:
         elif block.slot is not None:
             taps[name] = Tap(block.slot, lambda inputs, output: inputs.mean((2, 3)))
         else:
-            n = block.num_convs
-            norm = getattr(block, f'norm{n}', None) or list(block.conv)[n - 1]
-            taps[name] = Tap(norm, lambda inputs, output: output.mean((2, 3)))
+            taps[name] = Tap(block.branch_end, lambda inputs, output: output.mean((2, 3)))
     return taps
 
 

@@ -106,9 +106,7 @@ def check_classes(cfg: Config, model: Any, dataset: Any, kind: str) -> None:
         raise UserError(
             f'classes of the {kind} dataset must be a list of names: write ({classes!r},) for one, not {classes!r}'
         )
-    folders = list(
-        getattr(dataset, 'folder_to_idx', ())
-    )  # mmpretrain numbers them in this order, whatever the classes are
+    folders = list(getattr(dataset, 'folder_to_idx', ()))  # mmpretrain's order, whatever the classes are
     if set(folders) & set(classes) and folders != list(classes):
         raise UserError(
             f'the {kind} dataset numbers its folders {", ".join(folders)}, and classes are {", ".join(map(str, classes))}: state '

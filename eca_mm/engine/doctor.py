@@ -87,7 +87,7 @@ def _inspect(cfg: Config, kind: str, config: Any, model: Any, quick: bool, track
     for path, _ in (remote := [image for image in images if '://' in image[0]]):
         findings.add(ELSEWHERE, path)
     local = [image for image in images if '://' not in image[0]] if remote else images
-    some = local[:: -(-len(local) // QUICK)] if quick and local else local
+    some = [local[i * len(local) // QUICK] for i in range(QUICK)] if quick and len(local) > QUICK else local
     check_images(some, findings, track)
     _check_thin(dataset, some, findings)
     return Inspection(f'{kind}: {where}', f'{contents}; {len(some)} images looked at', findings)

@@ -31,7 +31,8 @@ def _detector(cfg: Any, model: Any) -> Any:
         def visualize(self, inputs: Any, preds: Any, *, img_out_dir: str = '', **options: Any) -> None:
             drawn = super().visualize(inputs, preds, **options | dict(return_vis=bool(img_out_dir)))
             for file, picture in zip(inputs, drawn or (), strict=False):
-                _write(Path(img_out_dir, 'vis', Path(file).name), picture)
+                name = Path(file).name
+                _write(Path(img_out_dir, 'vis', name if cv2.haveImageWriter(name) else f'{name}.png'), picture)
 
         def pred2dict(self, data_sample: Any, pred_out_dir: str = '') -> dict[str, Any]:
             if 'pred_panoptic_seg' in data_sample:  # which is a picture too
@@ -65,7 +66,7 @@ def _classifier(cfg: Any, model: Any) -> Any:
                 drawn = visualizer.visualize_cls(
                     image, sample, classes=self.classes, draw_gt=False, name=Path(file).stem
                 )
-                _write(Path(show_dir, Path(file).stem).with_suffix('.png'), drawn)
+                _write(Path(show_dir, f'{Path(file).stem}.png'), drawn)
 
     return Inferencer(model, classes=model.dataset_meta.get('classes'))
 

@@ -138,7 +138,19 @@ class StrictRunner(Runner):
             if kind == 'train':
                 self.places = give_places(loop.dataloader, self.seed)
 
+    @property
+    def accumulation(self) -> int:
+        """Iterations in a step of the optimiser."""
+        return getattr(self.optim_wrapper, '_accumulative_counts', 1)
+
+    @property
+    def steps(self) -> int:
+        """Whole steps of the optimiser so far."""
+        return self.iter // self.accumulation
+
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        if meta := kwargs.get('meta'):
+            kwargs['meta'] = meta | dict(steps=meta['iter'] // self.accumulation)
         super().save_checkpoint(out_dir, filename, *args, **kwargs)
         if not filename.startswith('best_'):  # the hook's copy, without the optimiser
             self.last_saved_iter = (kwargs.get('meta') or {}).get('iter', self.last_saved_iter)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmcv.cnn import fuse_conv_bn
 from mmengine.config import Config
 from torch import Tensor, nn
 
@@ -27,6 +26,7 @@ from eca_mm.checkpoints import kernel_sizes, read_checkpoint
 from eca_mm.engine.model import model_of
 from eca_mm.errors import UserError
 from eca_mm.models import fuse_for_inference
+from eca_mm.models.fuse import fold_norms
 from eca_mm.paths import config_name
 from eca_mm.version import __version__
 
@@ -151,4 +151,4 @@ def fold_batch_norm(network: ExportedPart, fuse: bool = False) -> ExportedPart:
     """A copy in which every batch norm after a convolution is part of it: ``w' = w g / s``, ``b' = (b - m) g / s + c``,
     with ``s = sqrt(v + eps)`` and BN's running mean m and variance v, weight g and bias c. With ``fuse`` gates come early.
     """
-    return (fuse_for_inference if fuse else fuse_conv_bn)(copy.deepcopy(network))
+    return (fuse_for_inference if fuse else fold_norms)(copy.deepcopy(network))

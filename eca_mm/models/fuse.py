@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Model = TypeVar('Model', bound=nn.Module)
 
@@ -17,10 +18,29 @@ def fuse_for_inference(model: Model) -> Model:
     Changes the model in place, sets it to evaluation mode without gradients, and returns it. Its state dict has other keys
     afterwards: load the weights before.
     """
-    from mmcv.cnn import fuse_conv_bn
-
-    fuse_conv_bn(model.eval()).requires_grad_(False)
+    fold_norms(model).requires_grad_(False)
     for module in model.modules():
         if hasattr(module, 'folded'):  # one of our blocks, whose class needs mmpretrain
             setattr(module, 'folded', True)  # noqa: B010  which a Module's type does not know
+    return model
+
+
+def fold_norms(model: Model) -> Model:
+    """Makes every batch norm part of the convolution that is registered before it, in place, in evaluation mode.
+
+    As ``mmcv.cnn.fuse_conv_bn``; but what is hooked behind a norm, such as a layer of ``AttentionBehind``, stays there, and a
+    norm behind a convolution with such a layer stays as it is.
+    """
+    model.eval()  # mmpretrain's own returns None
+    for parent in list(model.modules()):
+        conv = None
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d):
+                conv = name, child
+            elif isinstance(child, nn.modules.batchnorm._BatchNorm) and conv is not None:
+                if not conv[1]._forward_hooks:
+                    parent._modules[conv[0]] = fuse_conv_bn_eval(conv[1], child)
+                    parent._modules[name] = folded = nn.Identity()
+                    folded._forward_hooks.update(child._forward_hooks)
+                conv = None
     return model

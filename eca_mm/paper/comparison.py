@@ -14,6 +14,7 @@ from mmengine.registry import MODELS
 from eca_mm.analysis.complexity import parameters
 from eca_mm.analysis.plots import read_curve
 from eca_mm.engine import evaluate, train
+from eca_mm.engine.classes import evaluators
 from eca_mm.engine.metrics import BENCHMARKS, Metrics
 from eca_mm.engine.model import build_model
 from eca_mm.errors import Interrupted, UserError
@@ -66,7 +67,7 @@ class Summary(NamedTuple):
 
 
 def contender(text: str) -> Contender:
-    """The contender that a text such as 'plain', 'ECA', 'ECA-NS:kernel_size=3' or 'mmpretrain.SELayer:ratio=8' names.
+    """The contender that a text such as 'plain', 'ECA', 'ECA-NS:kernel_size=3' or 'ContextBlock:ratio=0.25' names.
 
     Raises:
         UserError: If no layer has the name, or what stands behind the colon is not KEY=VALUE,...
@@ -77,8 +78,11 @@ def contender(text: str) -> Contender:
         if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
             raise ValueError(options)
         arguments = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        if given := {'type', 'in_channels'} & arguments.keys():
+            raise ValueError(given)
     except (SyntaxError, ValueError) as error:
-        raise UserError(f'{text!r}: behind the colon stand KEY=VALUE,..., as in ECA:kernel_size=3') from error
+        what = 'behind the colon stand options of the layer, KEY=VALUE,..., as in ECA:kernel_size=3'
+        raise UserError(f'{text!r}: {what}') from error
     known = {_plainly(short): f'eca_mm.{layer}' for short, layer in LAYERS.items()}
     if _plainly(name) == PLAIN and not arguments:
         return Contender(PLAIN, None)
@@ -117,8 +121,8 @@ def compare(
         said: Gets a line after each run.
 
     Raises:
-        UserError: If a name is unknown or a name or seed is there twice, if the backbone has no slot, or a run of the folder
-            was made by another recipe; also as :func:`train`.
+        UserError: If a name is unknown or a name or seed is there twice, if the backbone has no slot or the config no top-1
+            accuracy, or a run of the folder was made by another recipe; also as :func:`train`.
         Interrupted: After Ctrl-C or another signal.
     """
     contenders = [contender(name) for name in names]
@@ -141,9 +145,19 @@ def _config(load: Callable[[], Config], c: Contender) -> Config:
     cfg = load()
     if 'backbone' not in cfg.model:
         raise UserError(f'{cfg.filename}: its model has no backbone with an attention slot')
+    if not any(1 in _topk(e) for e in evaluators(cfg, 'test') if str(e.get('type')).endswith('Accuracy')):
+        raise UserError(
+            f'{cfg.filename}: classifiers are compared by their top-1 accuracy, and it has no '
+            "test_evaluator=dict(type='Accuracy', topk=(1, ...))"
+        )
     cfg.model.backbone.attention = c.layer
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None  # evaluated at the end, as a test
     return cfg
+
+
+def _topk(evaluator: dict[str, Any]) -> Sequence[Any]:
+    topk = evaluator.get('topk', 1)
+    return topk if isinstance(topk, list | tuple) else [topk]
 
 
 def _build(cfg: Config, c: Contender) -> Any:
@@ -151,7 +165,8 @@ def _build(cfg: Config, c: Contender) -> Any:
         return build_model(cfg)
     except UserError as error:
         slot = f"{cfg.filename} with attention={c.layer} for its backbone's slot ({cfg.model.backbone.type})"
-        raise UserError(f'{slot}: {error}; eca_mm.AttentionResNet and its like have one') from error
+        hint = '; eca_mm.AttentionResNet and its like have one' if "argument 'attention'" in str(error) else ''
+        raise UserError(f'{slot}: {error}{hint}') from error
 
 
 def _run(cfg: Config, seed: int, folder: Path) -> Metrics:

@@ -148,11 +148,11 @@ def test_folders_of_images(tmp_path):
 
 def test_quick_and_coco(coco_root, monkeypatch):
     """Real annotations have no fault that would stop anything; of many images some are looked at."""
-    monkeypatch.setattr('eca_mm.engine.doctor.QUICK', 7)
+    monkeypatch.setattr('eca_mm.engine.doctor.QUICK', 50)
     config = REPOSITORY / 'configs/mask_rcnn_eca_r50_fpn_1x.py'
     for found in inspect(load_config(config, data_root=str(coco_root)), quick=True):
         assert not found.findings.failures() and '80 images' in found.contents
-        assert '; 7 images looked at' in found.contents
+        assert '; 50 images looked at' in found.contents
 
 
 def test_folders_without_an_image(tmp_path):

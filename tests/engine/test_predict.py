@@ -85,6 +85,18 @@ def test_threshold(tmp_path, shapes_root):
     assert (pictures[1] == cv2.imread(str(image))).all() and (pictures[0] != pictures[1]).any()
 
 
+@pytest.mark.parametrize('kind', ['classifier', 'detector'])
+def test_names_of_pictures(make, kind, picture, tmp_path):
+    """With several dots; with a suffix that OpenCV reads and does not write, or none."""
+    names = ['cat.1.png', 'cat.2.png', 'upload', 'photo.jfif']
+    for name in names:
+        (tmp_path / name).write_bytes(picture.read_bytes())
+    eca_mm.predict(make(kind), [tmp_path / name for name in names], tmp_path / 'out')
+    written = {file.name for file in (tmp_path / 'out/vis').iterdir()}
+    last = {'upload.png', 'photo.png' if kind == 'classifier' else 'photo.jfif.png'}
+    assert written == {'cat.1.png', 'cat.2.png', *last}
+
+
 @pytest.mark.parametrize('left', [None, 'mmdet', 'mmpretrain'])
 def test_models_in_any_order(make, picture, tmp_path, left):
     """Whatever default scope other code left; each model finds the same as alone, and nothing is written."""

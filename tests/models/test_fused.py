@@ -87,6 +87,21 @@ class Halve(ECALayer):
         return super().forward(x) / 2
 
 
+class HalfWeights(ECALayer):
+    """With weights of its own, which the fast formula of ECA does not give."""
+
+    def weights(self, y):
+        return super().weights(y) / 2
+
+
+def test_weights_of_a_subclass(paths):
+    fast, x = block(HalfWeights)
+    plain = block(HalfWeights, fused=False)[0]
+    plain.load_state_dict(fast.state_dict())
+    torch.testing.assert_close(fast(x), plain(x))
+    assert paths == ['norm_tail']
+
+
 def block(attention='eca_mm.ECALayer', ratio=None, **options):
     """The last block of a small network, and features for it."""
     layer = dict(type=attention) if ratio is None else dict(type=attention, ratio=ratio)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from eca_mm.engine import load_config
 from eca_mm.errors import UserError
-from eca_mm.paper.comparison import LAYERS, Result, contender, summarise
+from eca_mm.paper.comparison import LAYERS, Result, compare, contender, summarise
 from tests.support import REPOSITORY, as_arguments
 
 SMALL = {
@@ -31,7 +32,7 @@ SMALL = {
         ('ECA', dict(type='eca_mm.ECALayer')),
         ('eca-ns:kernel_size=3', dict(type='eca_mm.ECANSLayer', kernel_size=3)),
         ('SELayer:ratio=8', dict(type='eca_mm.SELayer', ratio=8)),
-        ('mmpretrain.SELayer', dict(type='mmpretrain.SELayer')),
+        ('ContextBlock:ratio=0.25', dict(type='ContextBlock', ratio=0.25)),
     ],
 )
 def test_names(text, layer):
@@ -46,11 +47,31 @@ def test_names(text, layer):
         ('ECA:3', 'KEY=VALUE'),
         ('ECA:kernel_size=__import__("os")', 'KEY=VALUE'),
         ('ECA:kernel_size=3)+f(', 'KEY=VALUE'),
+        ("ECA:type='x'", 'options of the layer'),
+        ('ECA:in_channels=3', 'options of the layer'),
     ],
 )
 def test_unknown_names(text, sentence):
     with pytest.raises(UserError, match=sentence):
         contender(text)
+
+
+@pytest.mark.parametrize(
+    ('config', 'name', 'sentence'),
+    [
+        ('faster_rcnn_se_r50_fpn_1x.py', 'SE', 'classifiers are compared by their top-1 accuracy'),
+        ('comparison/shapes.py', 'ECA:kernel_size=4', 'odd integer, or None for Eq. 9, got 4$'),
+        (
+            'comparison/shapes.py',
+            'mmpretrain.SELayer',
+            'mmpretrain has no layer .SELayer.; this package has eca_mm.SELayer$',
+        ),
+        ('imagenet/eca_resnet50.py', 'SE', r"'attention'.*; eca_mm.AttentionResNet and its like have one$"),
+    ],
+)
+def test_what_cannot_be_compared(config, name, sentence, tmp_path):
+    with pytest.raises(UserError, match=sentence):
+        compare(lambda: load_config(REPOSITORY / 'configs' / config), ['plain', name], [0], tmp_path)
 
 
 def test_statistics():

@@ -322,7 +322,7 @@ RESULTS = [
     ('plot ksize --work-dirs nowhere', None, 'no folder of work directories: nowhere'),
     ('plot gap cls.py cls.pth val --layers conv_9_9', None, "the network has no 'conv_9_9': did you mean conv_5_2"),
     ('compare --layers plain EAC', None, "no attention layer 'EAC': did you mean"),
-    ('compare --layers ECA:kernel_size', None, 'behind the colon stand KEY=VALUE'),
+    ('compare --layers ECA:kernel_size', None, 'behind the colon stand options of the layer, KEY=VALUE'),
     ('compare --layers plain plain', None, 'plain is there twice: name each once'),
     ('compare nowhere.py', None, 'config not found: nowhere.py'),
 ]  # fmt: skip

@@ -34,8 +34,8 @@ def go_on(runner: Any, file: str, theirs: str | None) -> None:
             runner.logger.info(
                 f'{file} was trained with {old}: from here on equal in distribution, not to the last bit'
             )
-    elif before % (count := getattr(runner.optim_wrapper, '_accumulative_counts', 1)):
-        _refuse_within_a_step(file, before, count)
+    elif before % runner.accumulation:
+        _refuse_within_a_step(file, before, runner.accumulation)
     if factor != 1:
         _schedule_anew(runner)
     if not isinstance(loop, EpochBasedTrainLoop):
@@ -58,7 +58,7 @@ def go_on(runner: Any, file: str, theirs: str | None) -> None:
             'begin: resume from the end of an epoch'
         )
     if isinstance(loop, ResumableEpochs):
-        loop.done, loop.owed = done, not done and last_validated(Path(file).parent) < before
+        loop.done, loop.owed = done, not done and last_validated(Path(file).parent) < runner.steps
     if done:
         runner.places.skip = done
 

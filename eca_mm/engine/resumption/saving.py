@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
 from eca_mm.engine.resumption.stopping import Signals, Stop
-from eca_mm.engine.resumption.work_dir import last_validated, write_validated
+from eca_mm.engine.resumption.work_dir import last_validated, steps_of, write_validated
 from eca_mm.output import write_atomically
 
 KEPT = 2  # of the checkpoints for resuming alone
@@ -53,12 +53,15 @@ class SteadyHook(Hook):
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()
+        self._kept: list[Path] = []  # of its files, the oldest first
 
     def before_train(self, runner: Any) -> None:
         if is_distributed():  # on CPUs, so that no GPU is waited for
             self.group = torch.distributed.new_group(backend='gloo', timeout=timedelta(seconds=self.timeout))
-        if is_main_process() and last_validated(runner.work_dir) > runner.iter:  # of a run that is written over
-            write_validated(runner.work_dir, runner.iter, {})
+        if is_main_process():
+            self._kept = sorted(_resuming_alone(runner.work_dir), key=steps_of)
+            if last_validated(runner.work_dir) > runner.steps:  # of a run that is written over
+                write_validated(runner.work_dir, runner.steps, {})
 
     def before_train_epoch(self, runner: Any) -> None:
         self.signals.finishing = True
@@ -66,7 +69,7 @@ class SteadyHook(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
         loop, done = runner.train_loop, runner.iter + 1
         in_epochs = isinstance(loop, EpochBasedTrainLoop)
-        if done % getattr(runner.optim_wrapper, '_accumulative_counts', 1) or done == loop.max_iters:
+        if done % runner.accumulation or done == loop.max_iters:
             return  # in the middle of a step, or at the end
         if in_epochs and batch_idx + 1 == len(loop.dataloader):
             return  # what comes at the end of an epoch comes first
@@ -100,7 +103,7 @@ class SteadyHook(Hook):
         """Makes sure that there is a checkpoint of this iteration on the disk."""
         self.wait()
         if runner.last_saved_iter != iteration:
-            self._save(runner, epoch, iteration, lambda data, path: self._write(runner, data, path))
+            self._save(runner, epoch, iteration, lambda data, path: self._write(runner, iteration, data, path))
 
     @master_only
     def _save_beside(self, runner: Any, epoch: int, iteration: int) -> None:
@@ -108,7 +111,7 @@ class SteadyHook(Hook):
         self.wait()  # never two at once
 
         def put(data: bytes, path: str) -> None:
-            self._writing = self._thread.submit(self._write, runner, data, path)
+            self._writing = self._thread.submit(self._write, runner, iteration, data, path)
 
         self._save(runner, epoch, iteration, put)
         self._saved_at = time.monotonic()
@@ -134,21 +137,24 @@ class SteadyHook(Hook):
             backend_args=dict(backend='eca_mm.handed'),
         )
 
-    def _write(self, runner: Any, data: bytes, path: str) -> None:
-        runner.last_checkpoint = write_atomically(path, data)
-        for old in _resuming_alone(runner.work_dir)[:-KEPT]:
-            old.unlink(missing_ok=True)
+    def _write(self, runner: Any, iteration: int, data: bytes, path: str) -> None:
+        file = write_atomically(path, data)
+        if runner.last_saved_iter <= iteration:  # no later one was written meanwhile
+            runner.last_checkpoint = file
+        self._kept = [*(old for old in self._kept if old != file), file]
+        while len(self._kept) > KEPT:
+            self._kept.pop(0).unlink(missing_ok=True)
 
     def before_val_epoch(self, runner: Any) -> None:
-        if (
-            is_distributed()
-        ):  # batch statistics, of which each process has its own, and the checkpoint those of the first
-            for buffer in runner.model.buffers():
+        if is_distributed():
+            for (
+                buffer
+            ) in runner.model.buffers():  # of batch statistics each process has its own, a checkpoint the first's
                 broadcast(buffer)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, Any] | None = None) -> None:
         if is_main_process():
-            write_validated(runner.work_dir, runner.iter, metrics or {})  # the best checkpoint is there
+            write_validated(runner.work_dir, runner.steps, metrics or {})  # the best checkpoint is there
 
     def after_val_iter(self, *_: Any, **__: Any) -> None:
         if self.signals.received:  # where what the handler raised was swallowed
@@ -166,4 +172,4 @@ class SteadyHook(Hook):
 
 
 def _resuming_alone(folder: str | Path) -> list[Path]:
-    return sorted(Path(folder).glob('resume_iter_*.pth'), key=lambda file: int(file.stem.rsplit('_', 1)[1]))
+    return list(Path(folder).glob('resume_iter_*.pth'))

@@ -23,7 +23,7 @@ T = TypeVar('T')
 
 _RESUMABLE = re.compile(r'(epoch|iter|resume_iter)_(\d+)')
 LOCK = '.lock'
-VALIDATED = 'validated.json'  # the iteration of the last validation that was finished, with what it gave
+VALIDATED = 'validated.json'  # when the last validation was that was finished, with what it gave
 
 
 def by_main_process(decide: Callable[[], T]) -> T:
@@ -86,20 +86,22 @@ def checkpoints(folder: str | Path) -> list[Path]:
     return [f for f in files if _RESUMABLE.fullmatch(f.stem) or f.name.startswith('best_')]
 
 
-def newest(folder: str | Path, than: Path | None = None) -> Path | None:
-    """The whole checkpoint of the most iterations in a work directory, or None; those that are damaged are warned of.
+def newest(folder: str | Path) -> Path | None:
+    """The whole checkpoint of the most steps in a work directory, or None; those that are damaged are warned of.
 
-    The iteration is what a file holds, whenever it was written. One that is no checkpoint of a run has none.
+    The steps are what a file holds, whenever it was written, and however the batch was split. One that is no checkpoint of a
+    run has none.
     """
     kinds: dict[str, list[Path]] = {}
     for file in checkpoints(folder):
         if found := _RESUMABLE.fullmatch(file.stem):
             kinds.setdefault(found[1], []).append(file)
-    for files in kinds.values():  # one kind's numbers are in the order of its iterations: few files are looked into
-        files.sort(key=lambda file: int(file.stem.rsplit('_', 1)[1]))
+    for kind, files in kinds.items():
+        # Epochs are in the order of their numbers, so that few of these files are looked into.
+        files.sort(key=_number if kind == 'epoch' else steps_of)
     passed: list[Path] = []
     while heads := [files for files in kinds.values() if files]:
-        file = max((files[-1] for files in heads), key=lambda file: (iteration(file), file.name.startswith('epoch')))
+        file = max((files[-1] for files in heads), key=lambda file: (steps_of(file), file.name.startswith('epoch')))
         if _is_whole(file):
             for other in passed:
                 warnings.warn(f'{other} is damaged, passed over; resuming from the older {file}', stacklevel=2)
@@ -109,10 +111,17 @@ def newest(folder: str | Path, than: Path | None = None) -> Path | None:
     return None
 
 
-def iteration(file: Path) -> float:
-    """The iterations after which a checkpoint was written; infinite for what is damaged, -1 for weights alone."""
+def _number(file: Path) -> int:
+    return int(file.stem.rsplit('_', 1)[1])
+
+
+def steps_of(file: Path) -> float:
+    """The steps of the optimiser after which a checkpoint was written, which do not depend on the split of the batch.
+
+    Infinite for what is damaged, -1 for weights alone. What mmengine itself wrote counts iterations.
+    """
     meta = read_meta(file)
-    return int(meta['iter']) if 'iter' in meta else -1 if _is_whole(file) else math.inf
+    return int(meta.get('steps', meta['iter'])) if 'iter' in meta else -1 if _is_whole(file) else math.inf
 
 
 def _is_whole(file: Path) -> bool:
@@ -143,7 +152,7 @@ def choose(folder: str | Path, resume: str | None, overwrite: bool, restarted: b
         raise MissingFileError(f'checkpoint not found: {file}; --resume alone takes the newest of {folder}')
     own = file is not None and file.parent.resolve() == Path(folder).resolve()
     if file and own:
-        found = [other for other in found if other.name != file.name and iteration(other) > iteration(file)]
+        found = [other for other in found if other.name != file.name and steps_of(other) > steps_of(file)]
     if found and not overwrite:
         what = f'newer checkpoints than {file.name}' if file and own else 'checkpoints of an earlier run'
         raise ExistingFileError(
@@ -167,13 +176,14 @@ def _some(files: list[Path]) -> str:
     return ', '.join(f.name for f in files[:4]) + ', ...' * (len(files) > 4)
 
 
-def write_validated(folder: str | Path, iteration: int, metrics: dict[str, Any]) -> None:
+def write_validated(folder: str | Path, steps: int, metrics: dict[str, Any]) -> None:
+    """Keeps that a validation after so many steps of the optimiser was finished, and what it gave."""
     numbers = {key: float(value) for key, value in metrics.items() if isinstance(value, int | float)}
-    write_atomically(Path(folder) / VALIDATED, json.dumps(dict(iter=iteration, metrics=numbers), indent=2) + '\n')
+    write_atomically(Path(folder) / VALIDATED, json.dumps(dict(steps=steps, metrics=numbers), indent=2) + '\n')
 
 
 def last_validated(folder: str | Path) -> int:
-    """The iteration of the last validation that was finished in a work directory; -1 if none is known of."""
+    """The optimiser's steps before the last validation that was finished in a work directory; -1 if none is known of."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads((Path(folder) / VALIDATED).read_text())['iter'])
+        return int(json.loads((Path(folder) / VALIDATED).read_text())['steps'])
     return -1

@@ -22,6 +22,11 @@ class ChannelAttention(nn.Module, ABC):
 
     _abbr_: str
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if 'weights' in vars(cls) and 'fast_weights' not in vars(cls):  # those of a base class have another formula
+            cls.fast_weights = ChannelAttention.fast_weights  # type: ignore[method-assign]
+
     @abstractmethod
     def weights(self, y: Tensor) -> Tensor:
         """Weights of the channels, (N, C), from their means ``y``, (N, C)."""

@@ -28,4 +28,5 @@ class GCLayer(ContextBlock):
 
     def __init__(self, in_channels: int, ratio: int = 16, **kwargs: object) -> None:
         in_channels = positive_int('in_channels', in_channels)
-        super().__init__(in_channels, 1 / _divisor('ratio', ratio, in_channels), **kwargs)
+        hidden = in_channels // _divisor('ratio', ratio, in_channels)
+        super().__init__(in_channels, (hidden + 0.5) / in_channels, **kwargs)  # mmcv truncates the product with C

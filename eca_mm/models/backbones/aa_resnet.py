@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.registry import MODELS
 
+from eca_mm.errors import UserError
 from eca_mm.models.attention import AAConv2d
 from eca_mm.models.backbones.resnet import AttentionResNet
 
@@ -19,12 +20,14 @@ class AAResNet(AttentionResNet):
         kwargs: As for :class:`AttentionResNet`.
 
     Raises:
-        UserError: As both.
+        UserError: As both, and for another depth.
     """
 
     res_layers: list[str]
 
     def __init__(self, depth: int, augmentation: dict[str, Any] | None = None, size: int = 224, **kwargs: Any) -> None:
+        if depth not in (50, 101, 152):
+            raise UserError(f'depth must be 50, 101 or 152, got {depth!r}')
         super().__init__(depth, **kwargs)
         for stage, name in enumerate(self.res_layers[1:], 1):
             for block in self.get_submodule(name).children():

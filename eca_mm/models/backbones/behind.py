@@ -68,7 +68,8 @@ def AttentionBehind(  # noqa: N802  (a type in configs)
 
     Raises:
         UserError: If the pattern is no regular expression or matches nothing, a module's output has no channels, the layer
-            is not registered or does not take so many channels, or the backbone takes no images of these sizes.
+            is not registered or does not take so many channels, the backbone takes no images of these sizes, or there is such a
+            layer behind a module already.
     """
     with MODELS.switch_scope_and_registry(None) as registry:
         network = registry.build({**backbone, **options})
@@ -76,13 +77,18 @@ def AttentionBehind(  # noqa: N802  (a type in configs)
         return network
     if len(sizes) != 2 or sizes[0] == sizes[1]:
         raise UserError(f'sizes must be two different numbers of pixels, got {sizes!r}')
-    places = _channels(network, _matches(network, behind), sizes)
-    layers = nn.ModuleDict()
-    for name, (channels, axis) in places.items():
+    for name, (channels, axis) in _channels(network, _matches(network, behind), sizes).items():
         kind, layer = build_attention(attention, channels)
-        layers[name.replace('.', '_')] = layer
+        key = name.replace('.', '_')
+        layers = getattr(network, kind, None)
+        if layers is None:
+            network.add_module(kind, layers := nn.ModuleDict())
+        if not isinstance(layers, nn.ModuleDict) or key in layers:
+            raise UserError(
+                f'behind={behind!r}: {type(network).__name__} has {kind} already, behind {name} or as a part'
+            )
+        layers[key] = layer
         network.get_submodule(name).register_forward_hook(Behind(layer, axis))
-    network.add_module(kind, layers)
     return network
 
 

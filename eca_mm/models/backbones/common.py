@@ -37,6 +37,11 @@ class AttentionBlock(nn.Module, ABC):
     attention_name: str | None = None
 
     @property
+    @abstractmethod
+    def branch_end(self) -> nn.Module:
+        """The module whose output the attention layer gets: the last one of the branch."""
+
+    @property
     def slot(self) -> nn.Module | None:
         """The attention layer, or None."""
         return None if self.attention_name is None else self.get_submodule(self.attention_name)
@@ -78,9 +83,8 @@ class AttentionBlock(nn.Module, ABC):
         if relu and identity is not None and self.fused and ops.fits(z, conv, attention) and ops.commutes(z, conv):
             return ops.conv_tail(z, conv.weight, identity, ops.Folded(conv.bias, attention))
         out = conv(z)
-        early = (
-            ops.pointwise(conv) and conv.in_channels <= conv.out_channels
-        )  # GAP commutes with it, and reads less there
+        # GAP commutes with the convolution, and reads less before it.
+        early = ops.pointwise(conv) and conv.in_channels <= conv.out_channels
         pooled = conv(z.mean((2, 3), keepdim=True)) if early else out.mean((2, 3), keepdim=True)
         gate = attention.weights(pooled.flatten(1))[:, :, None, None]
         out = out * gate if identity is None else torch.addcmul(identity, out, gate)
@@ -146,14 +150,23 @@ def build_attention(cfg: dict[str, Any], in_channels: int) -> tuple[str, nn.Modu
     """The layer of an attention slot and its name there, which is the layer's ``_abbr_``, as mmcv builds plugins.
 
     Raises:
-        UserError: If ``cfg`` is not a config, or its type is not registered, with the nearest name that is.
+        UserError: If ``cfg`` is not a config, or its type is not registered, with the nearest name that is; or if a library is
+            named that has no such layer, and this package has.
     """
     if not isinstance(cfg, dict) or 'type' not in cfg:
         raise UserError(f"attention must be a config such as dict(type='ECALayer'), got {cfg!r}")
     name = cfg['type']
     with MODELS.switch_scope_and_registry(None) as registry:  # where mmcv looks
-        if isinstance(name, str) and registry.get(name) is None:
-            scope, dot, bare = name.rpartition('.')
+        scope, dot, bare = name.rpartition('.') if isinstance(name, str) else ('', '', '')
+        found, ours = registry.get(name) if bare else name, MODELS.module_dict.get(bare)
+        # What a library lacks is looked for among all names without one, which ours are too.
+        if (
+            scope not in ('', 'eca_mm')
+            and found in (None, ours)
+            and getattr(ours, '__module__', '').startswith('eca_mm.')
+        ):
+            raise UserError(f'attention: {scope} has no layer {bare!r}; this package has eca_mm.{bare}')
+        if found is None:
             near = difflib.get_close_matches(bare, {*registry.module_dict, *MODELS.module_dict}, n=1)
             hint = f'did you mean {scope + dot + near[0]!r}?' if near else 'is the module that registers it imported?'
             raise UserError(f'attention: no layer {name!r} is registered; {hint}')

@@ -25,6 +25,10 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
         self.num_convs = len(self.conv)
         self.fill_slot(attention, 'conv')
 
+    @property
+    def branch_end(self) -> nn.Module:
+        return self.conv[self.num_convs - 1]
+
     def residual(self, x: Tensor) -> Tensor:
         *first, last = list(self.conv)[: self.num_convs]
         out = x

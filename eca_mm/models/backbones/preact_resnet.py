@@ -42,6 +42,10 @@ class PreActBottleneck(AttentionBottleneck):
         for name in (self.norm1_name, 'conv1', self.norm2_name, 'conv2', self.norm3_name, 'conv3'):
             self._modules[name] = self._modules.pop(name)
 
+    @property
+    def branch_end(self) -> nn.Module:
+        return self.conv3
+
     def residual(self, x: Tensor) -> Tensor:
         y = self.relu(self.norm1(x)) if self.preact else x
         out = self.conv2(self.relu(self.norm2(self.conv1(y))))
@@ -55,7 +59,7 @@ class PreActBottleneck(AttentionBottleneck):
 class AttentionPreActResNet(AttentionResNet):
     """The ResNet of He et al. (2016b) with one attention layer in every block, after its last convolution and before the sum.
 
-    Takes images and returns features as :class:`AttentionResNet`; those of the last stage go through a norm and a ReLU.
+    Takes images and returns features as :class:`AttentionResNet`; those of the fourth stage go through a norm and a ReLU.
 
     Args:
         depth: 50, 101, 152 or 200.

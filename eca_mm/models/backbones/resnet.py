@@ -24,6 +24,10 @@ class _AttentionBlock(AttentionBlock):
         super().__init__(*args, **kwargs)
         self.fill_slot(attention)
 
+    @property
+    def branch_end(self) -> nn.Module:
+        return getattr(self, f'norm{self.num_convs}')
+
     def residual(self, x: Tensor) -> Tensor:
         out = x
         *first, last = range(1, self.num_convs + 1)

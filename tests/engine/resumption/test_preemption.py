@@ -15,7 +15,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from eca_mm.engine import Interrupted
-from eca_mm.engine.resumption.work_dir import LOCK, claimed
+from eca_mm.engine.resumption.saving import SteadyHook
+from eca_mm.engine.resumption.work_dir import LOCK, claimed, newest
 from eca_mm.errors import UserError
 from tests.support import NO_VALIDATION, REPOSITORY, train_shortly
 
@@ -73,13 +74,19 @@ def test_neither_workers_nor_the_split_change_the_images(trained, uninterrupted)
     assert_equal(weights(trained('alone', **run | dict(train_dataloader__num_workers=0)).checkpoint), uninterrupted)
 
 
-def test_another_split_of_the_batch(trained):
-    """Resumed with four images at once instead of two times two: the same but for rounding, the schedules too."""
+def test_another_split_of_the_batch(trained, tmp_path):
+    """Resumed with four images at once instead of two times two: the same but for rounding, the schedules too.
+
+    And stopped again: what was written then is later, though its iteration is a smaller number.
+    """
     run = AUGMENTED | NO_VALIDATION | dict(model__backbone__drop_path_rate=0.0, train_dataloader__num_workers=0)
     whole = torch.load(trained('whole', **run).checkpoint, weights_only=False)
     with pytest.raises(Interrupted):
-        trained('stopped', **run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=4)])
+        trained('stopped', **run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=8)])
     run['train_dataloader__batch_size'] = 4
+    with pytest.raises(Interrupted, match=r'iteration 5 of 6.*resume_iter_5\.pth is the last checkpoint'):
+        trained('stopped', resume='auto', **run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=5)])
+    assert newest(tmp_path / 'stopped').name == 'resume_iter_5.pth'
     one = torch.load(trained('stopped', resume='auto', **run).checkpoint, weights_only=False)
     assert (whole['meta']['iter'], one['meta']['iter']) == (12, 6)
     assert one['optimizer']['param_groups'][0]['lr'] == pytest.approx(whole['optimizer']['param_groups'][0]['lr'])
@@ -142,6 +149,16 @@ def test_checkpoints_by_time(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'fsync', full)
     with pytest.raises(UserError, match=r'resume_iter_6\.pth cannot be written \(No space left on device\): make room'):
         trained(**run, resume='auto')
+
+
+def test_what_is_written_late_is_not_the_last(tmp_path):
+    """By a thread, on a slow disk, when the checkpoint of the epoch is there already."""
+    runner = SimpleNamespace(last_saved_iter=6, last_checkpoint='epoch_1.pth')
+    hook = SteadyHook(None, 1.0, 1.0)
+    hook._write(runner, 5, b'', tmp_path / 'resume_iter_5.pth')
+    assert runner.last_checkpoint == 'epoch_1.pth'
+    hook._write(runner, 6, b'', tmp_path / 'resume_iter_6.pth')
+    assert runner.last_checkpoint == tmp_path / 'resume_iter_6.pth'
 
 
 @HOOKS.register_module(force=True)

@@ -47,6 +47,11 @@ BUILD = {name: lambda name=name, o=options: build_plugin_layer(dict(type=f'eca_m
          for name, (options, _) in LAYERS.items()}  # fmt: skip
 
 
+def test_hidden_channels_of_gc():
+    """C / r, though 392 * (1 / 49) is a little below 8."""
+    assert GCLayer(392, 49).channel_add_conv[0].out_channels == 8
+
+
 def features(*shape, seed=1):
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 

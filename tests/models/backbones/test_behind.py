@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from eca_mm.checkpoints.weights import EmptyOnMeta
-from eca_mm.models import AttentionBehind, AttentionResNet, ECALayer, GSoPLayer
+from eca_mm.models import AttentionBehind, AttentionResNet, ECALayer, GSoPLayer, fuse_for_inference
 from tests.support import REPOSITORY, randomize
 
 PAGE = (REPOSITORY / 'docs/backbones.md').read_text()
@@ -71,6 +71,23 @@ def test_a_copy_calls_its_own_layers(change):
     for layer in other.eca.values():
         nn.init.zeros_(layer.conv.weight)
     assert not torch.equal(other(image())[0], before) and torch.equal(model(image())[0], before)
+
+
+@pytest.mark.parametrize('behind', [BN2, r'layer\d\.\d+\.conv2', r'layer\d\.\d+'])
+def test_stays_where_norms_are_folded(behind):
+    model = evaluating(AttentionBehind(SMALL, behind, ECA).double())
+    with torch.no_grad():
+        expected = model(image().double())
+        torch.testing.assert_close(fuse_for_inference(model)(image().double()), expected)
+
+
+def test_one_in_another():
+    """As one kernel size for each stage takes it."""
+    inner = dict(type='AttentionBehind', backbone=SMALL, behind='layer1', attention=dict(ECA, kernel_size=3))
+    model = AttentionBehind(inner, 'layer2', dict(ECA, kernel_size=5))
+    assert {key: layer.conv.kernel_size for key, layer in model.eca.items()} == dict(layer1=(3,), layer2=(5,))
+    with pytest.raises(ValueError, match="behind='layer1': ResNet has eca already, behind layer1 or as a part"):
+        AttentionBehind(inner, 'layer1', ECA)
 
 
 def test_trains_and_is_as_it_was_built():
