@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import secrets
@@ -13,11 +14,6 @@ from tempfile import TemporaryFile
 from mmengine.fileio import LocalBackend, register_backend
 
 from eca_mm.errors import ExistingFileError, UserError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where a kill's leftovers stay
-    fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = '.{}.eca_mm.tmp'
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or a user's part of it
@@ -176,8 +172,7 @@ def _replace(target: Path, data: bytes) -> None:
     temporary = target.with_name(TEMPORARY.format(secrets.token_hex(8)))
     with open(temporary, 'xb') as file:
         try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX)  # by which others know that it is not left over
+            fcntl.flock(file, fcntl.LOCK_EX)  # by which others know that it is not left over
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # the bytes are on the disk before the name is
@@ -190,7 +185,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 def _clean(folder: Path) -> None:
     """Removes the temporary files in a folder whose writers were killed: nobody holds the lock on them."""
-    for file in folder.glob(TEMPORARY.format('?' * 16)) if fcntl else ():
+    for file in folder.glob(TEMPORARY.format('?' * 16)):
         with contextlib.suppress(OSError), open(file, 'rb', opener=_no_link) as left:
             fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.unlink()

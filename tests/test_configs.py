@@ -23,6 +23,7 @@ SHAPES = sorted(f.stem for f in CONFIGS.glob('*_shapes.py'))
 CLASSIFIERS = sorted(f'imagenet/{f.stem}' for f in CONFIGS.glob('imagenet/*.py'))
 OF_TIMM = [name for name in DETECTORS if name.endswith('d_fpn_1x')]  # ECA-ResNet-D, not in the paper
 EXAMPLES = sorted(f'examples/{f.stem}' for f in CONFIGS.glob('examples/*.py'))
+COMPARISONS = sorted(f'comparison/{f.stem}' for f in CONFIGS.glob('comparison/*.py'))
 LEGACY = sorted(f'legacy/{f.stem}' for f in CONFIGS.glob('legacy/[!_]*.py'))
 
 # The authors' weights; without a depth, MobileNetV2's.
@@ -218,6 +219,20 @@ def test_configs_of_other_libraries_learn(base, backbone, tmp_path):
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize('name', COMPARISONS)
+def test_comparison_builds(name):
+    model = build_on_meta(Row(name, '', '', {}))
+    classes = dict(shapes=4, cifar10=10, cifar100=100, folder=1000)[name.split('/')[1]]
+    assert model(torch.empty(2, 3, 64, 64, device='meta'), mode='tensor').shape == (2, classes)
+
+
+@pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + EXAMPLES)
+def test_base_of_the_learning_rate(name):
+    """Where OpenMMLab's own tools scale it by the images of a step."""
+    config = load(name)
+    assert config.auto_scale_lr.base_batch_size == config.images_per_step
 
 
 @pytest.mark.parametrize('name', DETECTORS + CLASSIFIERS + SHAPES + EXAMPLES)

@@ -25,6 +25,10 @@ def main(a: argparse.Namespace) -> None:
 
     if a.names and (a.detectors or not a.peers):
         raise UserError('--detectors and --no-peers choose among all models: leave them out beside names')
+    if a.everything and (a.names or a.detectors or a.out.endswith('.csv')):
+        raise UserError(
+            '--everything measures its own models into a folder: leave out names, --detectors and the .csv file'
+        )
     a.device = a.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if a.everything:
         for models, settings in everything(a.device, a.rounds):

@@ -9,6 +9,7 @@ tools/plot.py curves work_dirs/eca_resnet50 work_dirs/resnet50 --key accuracy/to
 """
 
 import argparse
+import sys
 
 from arguments import Options, parse_and_run
 
@@ -28,7 +29,8 @@ def main(a: argparse.Namespace) -> None:
 
         cells, problems = reproduce_table(TABLES[a.figure], a.work_dirs)
         figure, numbers = draw_table(cells)
-        print(*problems, sep='\n', end='')
+        for problem in problems:
+            print(f'error: {problem}', file=sys.stderr)
     else:
         from eca_mm.analysis.channels import attention_taps, blocks, collect, find_labelled, pooling_taps
         from eca_mm.engine import load_config, load_model

@@ -4,3 +4,4 @@ _base_ = 'mmdet::_base_/schedules/schedule_1x.py'
 
 images_per_step = 8  # the paper's 4 GPUs x 2 images; tools/train.py accumulates to it on any number of GPUs
 optim_wrapper = dict(optimizer=dict(lr=0.01))
+auto_scale_lr = dict(base_batch_size=8)  # of mmdet's own tools, which do not accumulate

@@ -62,9 +62,14 @@ def find_labelled(images: str | Path) -> list[tuple[Path, str]]:
 
     Raises:
         MissingFileError: If there are none.
+        UserError: If there are images beside the folders.
     """
     folder = Path(images)
     labelled = [(f, f.parent.name) for f in sorted(folder.glob('*/*')) if f.suffix.lower() in IMAGE_SUFFIXES]
+    if labelled and (beside := [f.name for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES]):
+        raise UserError(
+            f'{folder} has images beside its folders, of no class: {", ".join(beside[:3])}; move them into one'
+        )
     return labelled or [(f, EVERYTHING) for f in find_images(images)]
 
 

@@ -113,7 +113,11 @@ def read_curve(work_dir: str | Path, key: str) -> tuple[np.ndarray, np.ndarray]:
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not logs:
         raise MissingFileError(f'{work_dir} has no log of a run: no TIME/vis_data/scalars.json')
-    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    lines = [
+        json.loads(line) for log in logs for line in log.read_text().splitlines() if line.endswith('}')
+    ]  # of a kill: half
+    if any(key in line for line in lines if 'loss' in line):
+        lines = [line for line in lines if 'loss' in line]  # times of validations, by epoch, have the same name
     points = {line['step']: line[key] for line in lines if key in line}
     if not points:
         keys = sorted({name for line in lines for name in line} - {'step', 'iter', 'epoch'})

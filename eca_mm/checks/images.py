@@ -54,6 +54,8 @@ def image_fault(path: str | Path, annotated: tuple[float, float] | None = None) 
         except UnidentifiedImageError:
             if pixels is None:
                 return UNREADABLE, 'it is no image'
+        except Image.DecompressionBombError:
+            pass  # so large that PIL alone takes it for an attack
         except Exception as error:  # PIL's readers raise what they like
             return TRUNCATED, str(error)
     if pixels is None:

@@ -80,7 +80,7 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         The split, or None for such a config.
 
     Raises:
-        UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, a training counted in
+        UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, ``auto_scale_lr``, a training counted in
             iterations, or a schedule that counts them in a way that cannot be stretched.
     """
     if cfg.get('images_per_step') is None:
@@ -91,6 +91,11 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         raise UserError(f'images_per_step goes with DefaultSampler, not {sampler.type}: remove one of them')
     if 'max_iters' in cfg.train_cfg:
         raise UserError('images_per_step needs a schedule in epochs, and train_cfg has max_iters: remove one of them')
+    if (cfg.get('auto_scale_lr') or {}).get('enable'):
+        raise UserError(
+            f'auto_scale_lr counts no accumulated images, and a step has {cfg.images_per_step} on any number of GPUs: leave '
+            'auto_scale_lr.enable out, or set images_per_step to None'
+        )
     batch = split_batch(cfg.images_per_step, processes, loader.get('batch_size'))
     loader.batch_size = batch.images
     loader.sampler = ConfigDict(sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)

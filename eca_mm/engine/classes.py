@@ -56,8 +56,10 @@ def _follow(part: Any, number: int) -> None:
         for key, value in part.items():
             if key == 'num_classes':
                 part[key] = number
-            elif key == 'topk' and isinstance(value, list | tuple):
-                part[key] = tuple(k for k in value if k <= number)
+            elif key == 'topk':
+                part[key] = tuple(
+                    k for k in (value if isinstance(value, list | tuple) else [value]) if k <= number
+                ) or (1,)
             elif not any(other in key for other in OTHER_CLASSES):
                 _follow(value, number)
 

@@ -13,6 +13,7 @@ from eca_mm.checks import check_coco
 from eca_mm.checks.coco import NO_OBJECT, UNUSED
 from eca_mm.engine.building import ConfigError
 from eca_mm.engine.classes import evaluators
+from eca_mm.engine.files import leaves
 
 USUAL = (NO_OBJECT, UNUSED)  # and nothing to be told at each start
 
@@ -57,6 +58,11 @@ def checked_annotations(cfg: Config, kind: str) -> Iterator[None]:
 
 def evaluates_masks(cfg: Config, kind: str) -> bool:
     return any('segm' in str(evaluator.get('metric')) for evaluator in evaluators(cfg, kind))
+
+
+def is_rgb(cfg: Config) -> bool:
+    """Whether the images of a config's datasets are RGB, as mmpretrain's CIFAR; all others are BGR, as OpenCV reads them."""
+    return any('CIFAR' in str(dataset.get('type')) for dataset in leaves(cfg.get('test_dataloader')))
 
 
 def reads_masks(dataset: Any) -> bool:

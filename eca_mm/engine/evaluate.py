@@ -59,6 +59,8 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
     make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
 
+    if fuse:  # an average that the checkpoint already has in its weights, and that would be read into unfused ones
+        cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook.get('type') != 'EMAHook']
     runner = StrictRunner(cfg, strict=True)
     runner.build_loop('test')
     if fuse:

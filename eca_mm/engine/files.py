@@ -98,6 +98,8 @@ def _paths(dataset: dict[str, Any]) -> list[Path]:
     prefix = dataset.get('data_prefix') or {}
     split = dataset.get('split') if _kind(dataset) == 'ImageNet' else None
     parts = [split, dataset.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else [prefix])]
+    if '://' in str(dataset.get('data_root') or ''):
+        return []  # on a server, which mmengine reads from
     return [_root(dataset) / part for part in parts if part]
 
 

@@ -10,6 +10,7 @@ from mmengine.dataset import default_collate
 from torch import nn
 
 from eca_mm.checks import NamingPipeline
+from eca_mm.engine.data import is_rgb
 from eca_mm.output import write_atomically
 
 
@@ -56,7 +57,8 @@ def _classifier(cfg: Any, model: Any) -> Any:
 
     class Inferencer(ImageClassificationInferencer):
         def preprocess(self, inputs: Sequence[str], batch_size: int = 1) -> Any:
-            pipeline = NamingPipeline([_read, *self.pipeline.transforms])
+            turned = [_turn_channels] if is_rgb(cfg) else []
+            pipeline = NamingPipeline([_read, *turned, *self.pipeline.transforms])
             yield from map(default_collate, self._get_chunk_data(map(pipeline, inputs), batch_size))
 
         def visualize(self, ori_inputs: Sequence[str], preds: Any, show_dir: Any = None) -> None:
@@ -74,6 +76,10 @@ def _classifier(cfg: Any, model: Any) -> Any:
 def _read(file: str) -> dict[str, Any]:
     image: Any = cv2.imread(file)
     return dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+
+
+def _turn_channels(data: dict[str, Any]) -> dict[str, Any]:
+    return data | dict(img=cv2.cvtColor(data['img'], cv2.COLOR_BGR2RGB))
 
 
 def _write(file: Path, picture: Any) -> None:

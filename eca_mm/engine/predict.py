@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,8 @@ def predict(
     cfg: Any = model.cfg
     require(cfg, 'prediction', 'test_dataloader')
     files = _readable(find_images(images) if isinstance(images, str | Path) else images)
-    stems = [Path(f).stem for f in files]
-    if out_dir and (twice := [f for f in files if stems.count(Path(f).stem) > 1]):
+    stems = Counter(Path(f).stem for f in files)
+    if out_dir and (twice := [f for f in files if stems[Path(f).stem] > 1]):
         raise UserError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
     if cam and not out_dir:
         raise UserError(f'the map of {cam} is drawn into a folder: name one as out_dir')

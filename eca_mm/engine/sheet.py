@@ -9,8 +9,9 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, VISUALIZERS, DefaultScope
 
+from eca_mm.checks import guard_images
 from eca_mm.engine.building import building
-from eca_mm.engine.data import checked_annotations
+from eca_mm.engine.data import checked_annotations, is_rgb
 from eca_mm.engine.files import require
 from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import UserError
@@ -38,20 +39,22 @@ def draw_sheet(cfg: Config, pictures: int, file: str | Path) -> Path:
     with DefaultScope.overwrite_default_scope(scope), checked_annotations(cfg, 'train'):
         with building('the training set', cfg.train_dataloader.dataset):
             dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        guard_images(dataset)
         kind = 'UniversalVisualizer' if scope == 'mmpretrain' else 'DetLocalVisualizer'
         visualizer = VISUALIZERS.build(dict(type=kind, name='sheet'))
         visualizer.dataset_meta = dataset.metainfo
         some = range(0, len(dataset), max(1, len(dataset) // pictures))[:pictures]
-        tiles = [_tile(_draw(visualizer, dataset[i])) for i in some]
+        tiles = [_tile(_draw(visualizer, dataset[i], is_rgb(cfg))) for i in some]
     columns = math.ceil(math.sqrt(len(tiles)))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     return write_atomically(file, cv2.imencode(Path(file).suffix, np.vstack(rows)[..., ::-1])[1].tobytes())
 
 
-def _draw(visualizer: Any, item: dict[str, Any]) -> Any:
-    """(H, W, 3) RGB of a packed image, (3, H, W) BGR as all our pipelines read it."""
-    image = np.ascontiguousarray(item['inputs'].permute(1, 2, 0).numpy()[..., ::-1].clip(0, 255), np.uint8)
+def _draw(visualizer: Any, item: dict[str, Any], rgb: bool) -> Any:
+    """(H, W, 3) RGB of a packed image, (3, H, W), RGB or BGR."""
+    image = item['inputs'].permute(1, 2, 0).numpy()[..., :: 1 if rgb else -1]
+    image = np.ascontiguousarray(image.clip(0, 255), np.uint8)
     sample = item['data_samples']
     if hasattr(visualizer, 'visualize_cls'):
         return visualizer.visualize_cls(image, sample, draw_pred=False)

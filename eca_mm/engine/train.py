@@ -100,7 +100,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
         local_file(cfg.load_from)
     else:
         check_weights(cfg)
-    if cfg.resume and cfg.model.get('backbone'):
+    if cfg.resume and 'init_cfg' in (cfg.model.get('backbone') or {}):
         cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint, or that is refused
     batch = apply_batch(cfg, processes)
 
@@ -182,7 +182,7 @@ def _prefer_load_from(cfg: Config, runner: StrictRunner) -> None:
     model, given = bare_model(runner.model), weights_of(read_checkpoint(cfg.load_from), cfg.load_from)
     check_start(model.state_dict(), given, cfg.load_from)
     own = {key for key in model.state_dict() if key.startswith('backbone.') and not key.endswith('num_batches_tracked')}
-    if own <= given.keys():
+    if own and own <= given.keys():
         model.backbone.init_cfg = None
     else:
         check_weights(cfg)

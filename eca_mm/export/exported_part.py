@@ -23,6 +23,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from eca_mm.checkpoints import kernel_sizes, read_checkpoint
+from eca_mm.engine.data import is_rgb
 from eca_mm.engine.model import model_of
 from eca_mm.errors import UserError
 from eca_mm.models import fuse_for_inference
@@ -42,7 +43,8 @@ class ExportedPart(nn.Module):
     backbone  ``stage_i`` for each i of its out_indices: (N, channels, height, width)
     features  of the neck: a classifier's ``feature_0`` (N, channels), the FPN's ``feature_0``, ... (N, channels, h, w)
     dense     a detector's ``feature_i`` and, for each, ``cls_i`` (N, anchors * classes, h, w), before the sigmoid, and
-              ``bbox_i`` (N, anchors * 4, h, w), to be decoded: of the RPN, or of a one-stage detector's head
+              ``bbox_i`` (N, anchors * 4, h, w), to be decoded: of the RPN, or of a one-stage detector's head; FCOS and
+              its like have a ``third_i`` too, the centerness
     ========  ==========================================================================================================
     """
 
@@ -58,14 +60,15 @@ class ExportedPart(nn.Module):
         """The tensors by name, in the order of :meth:`forward`."""
         features: Any = self.backbone(images)
         if self.part == 'backbone':
-            return {f'stage_{i}': stage for i, stage in zip(self.backbone.out_indices, features, strict=True)}
+            numbers = getattr(self.backbone, 'out_indices', range(len(features)))
+            return {f'stage_{i}': stage for i, stage in zip(numbers, features, strict=True)}
         if self.neck is not None:
             features = self.neck(features)
         if self.part == 'model':
             return {'logits': self.head(features)}
         groups = {'feature': features}
         if self.part == 'dense':
-            groups['cls'], groups['bbox'] = self.head(features)
+            groups |= zip(('cls', 'bbox', 'third'), self.head(features), strict=False)
         return {f'{name}_{i}': level for name, levels in groups.items() for i, level in enumerate(levels)}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -108,6 +111,8 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
     random = checkpoint == 'none'
     model = model_of(cfg, None if random else read_checkpoint(checkpoint), checkpoint)
     network = ExportedPart(model, part)
+    if part == 'dense' and not hasattr(network.head, 'prior_generator'):
+        raise UserError(f'{config} has no dense head with anchors or points: choose --part features or backbone')
     if random:
         _calibrate_batch_norm(network)
     pixels = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
@@ -122,7 +127,7 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
         'config': config,
         'part': part,
         'input': 'images (N, 3, H, W), float32, (pixel - mean) / std',
-        'channels': 'RGB' if pixels.get('to_rgb') or pixels.get('bgr_to_rgb') else 'BGR',
+        'channels': 'RGB' if pixels.get('to_rgb') or pixels.get('bgr_to_rgb') or is_rgb(cfg) else 'BGR',
         **{name: json.dumps(value) for name, value in facts.items() if value is not None},
         'producer': f'eca_mm {__version__}, torch {torch.__version__}',
         'weights': 'random' if random else Path(checkpoint).name,

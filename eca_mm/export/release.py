@@ -62,7 +62,7 @@ def release(cfg: Config, checkpoint: str, folder: str | Path, *, force: bool = F
     source = read_checkpoint(checkpoint)
     model = model_of(cfg, source, checkpoint)
     meta = source.get('meta') or {}
-    backbone = {key: plain(value) for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
+    backbone = {key: plain(value) for key, value in (cfg.model.get('backbone') or {}).items() if key != 'init_cfg'}
     kept = {
         'network': f'backbone={backbone}',  # style, strides and dilations are in no tensor
         **{key: plain(meta[key]) for key in _KEPT if key in meta},

@@ -114,7 +114,7 @@ def _about_weights(metrics: Metrics, checkpoint: str, config: str) -> str:
     if epoch is None:
         return 'after an unknown number of epochs'
     last = max_epochs(CONFIGS / f'{config}.py')
-    return f'after {epoch} of {last} epochs' if epoch < last else ''
+    return f'after {epoch} of {last} epochs' if epoch != last else ''
 
 
 def measure_predictions(

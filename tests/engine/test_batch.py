@@ -58,6 +58,8 @@ def test_config(processes, accumulation, cfg):
 
 
 def test_refuses_other_loops(cfg):
+    with pytest.raises(UserError, match='auto_scale_lr counts no accumulated images, and a step has 8'):
+        apply_batch(Config({**cfg.to_dict(), 'auto_scale_lr': dict(enable=True)}), 1)
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
     with pytest.raises(UserError, match='images_per_step goes with DefaultSampler, not InfiniteSampler'):
         apply_batch(cfg, 1)

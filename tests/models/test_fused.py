@@ -94,9 +94,21 @@ class HalfWeights(ECALayer):
         return super().weights(y) / 2
 
 
-def test_weights_of_a_subclass(paths):
-    fast, x = block(HalfWeights)
-    plain = block(HalfWeights, fused=False)[0]
+class Halved:
+    """A mixin."""
+
+    def weights(self, y):
+        return super().weights(y) / 2
+
+
+class Mixed(Halved, ECALayer):
+    pass
+
+
+@pytest.mark.parametrize('kind', [HalfWeights, Mixed])
+def test_weights_of_a_subclass(paths, kind):
+    fast, x = block(kind)
+    plain = block(kind, fused=False)[0]
     plain.load_state_dict(fast.state_dict())
     torch.testing.assert_close(fast(x), plain(x))
     assert paths == ['norm_tail']

@@ -46,9 +46,12 @@ def _words(key: Sequence[int]) -> list[int]:
 
 
 class SeedHook(Hook):
-    """Sets the generators at each iteration of a training."""
+    """Sets the generators at each iteration of a training, and before each of its validations."""
 
     priority = 'VERY_HIGH'
+
+    def before_val_epoch(self, runner: Any) -> None:
+        seed_process(runner.seed, 2, runner.iter, get_rank())
 
     def before_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
         seed_process(runner.seed, 1, runner.iter, get_rank())

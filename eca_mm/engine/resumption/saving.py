@@ -147,9 +147,8 @@ class SteadyHook(Hook):
 
     def before_val_epoch(self, runner: Any) -> None:
         if is_distributed():
-            for (
-                buffer
-            ) in runner.model.buffers():  # of batch statistics each process has its own, a checkpoint the first's
+            # Each process has its own statistics of batches, and the checkpoint those of the first.
+            for buffer in runner.model.buffers():
                 broadcast(buffer)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, Any] | None = None) -> None:

@@ -24,7 +24,8 @@ class ChannelAttention(nn.Module, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if 'weights' in vars(cls) and 'fast_weights' not in vars(cls):  # those of a base class have another formula
+        place = {name: [name in vars(c) for c in cls.__mro__].index(True) for name in ('weights', 'fast_weights')}
+        if place['weights'] < place['fast_weights']:  # that of a base class has another formula
             cls.fast_weights = ChannelAttention.fast_weights  # type: ignore[method-assign]
 
     @abstractmethod

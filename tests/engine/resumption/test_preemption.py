@@ -15,6 +15,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from eca_mm.engine import Interrupted
+from eca_mm.engine.resumption.randomness import SeedHook
 from eca_mm.engine.resumption.saving import SteadyHook
 from eca_mm.engine.resumption.work_dir import LOCK, claimed, newest
 from eca_mm.errors import UserError
@@ -159,6 +160,16 @@ def test_what_is_written_late_is_not_the_last(tmp_path):
     assert runner.last_checkpoint == 'epoch_1.pth'
     hook._write(runner, 6, b'', tmp_path / 'resume_iter_6.pth')
     assert runner.last_checkpoint == tmp_path / 'resume_iter_6.pth'
+
+
+def test_a_validation_draws_what_its_place_says():
+    """Whatever was drawn before, as in a validation that is run again."""
+    hook, drawn = SeedHook(), []
+    for iteration in (6, 6, 12):
+        torch.rand(iteration + len(drawn))
+        hook.before_val_epoch(SimpleNamespace(seed=0, iter=iteration))
+        drawn.append(torch.rand(1).item())
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 @HOOKS.register_module(force=True)
