@@ -81,13 +81,16 @@ def test_mobilenet_has_the_same_names():
 
 
 def test_labels_are_folders(tmp_path):
-    for name in ('dog/1.png', 'cat/2.JPG', 'cat/notes.txt', '3.png'):
+    for name in ('dog/1.png', 'cat/2.JPG', 'cat/notes.txt'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [(f.name, label) for f, label in find_labelled(tmp_path)] == [('2.JPG', 'cat'), ('1.png', 'dog')]
     assert [label for _, label in find_labelled(tmp_path / 'cat')] == ['all images']
     with pytest.raises(FileNotFoundError, match='no image at'):
         find_labelled(tmp_path / 'nothing')
+    (tmp_path / '3.png').touch()
+    with pytest.raises(ValueError, match=r'has images beside its folders, of no class: 3\.png'):
+        find_labelled(tmp_path)
 
 
 def test_autocorrelation_is_numpys():
