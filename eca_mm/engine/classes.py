@@ -56,12 +56,25 @@ def _follow(part: Any, number: int) -> None:
         for key, value in part.items():
             if key == 'num_classes':
                 part[key] = number
-            elif key == 'topk':
-                part[key] = tuple(
-                    k for k in (value if isinstance(value, list | tuple) else [value]) if k <= number
-                ) or (1,)
+            elif key == 'topk' and (isinstance(value, list | tuple) or _is_accuracy(part)):  # assigners have one too
+                part[key] = tuple(k for k in topk_of(part) if k <= number) or (1,)
             elif not any(other in key for other in OTHER_CLASSES):
                 _follow(value, number)
+
+
+def _is_accuracy(part: dict[str, Any]) -> bool:
+    return str(part.get('type')).split('.')[-1] == 'Accuracy'
+
+
+def topk_of(part: dict[str, Any]) -> list[Any]:
+    """The k of a config with ``topk``, which may be one alone; mmpretrain's default is 1."""
+    topk = part.get('topk', 1)
+    return list(topk) if isinstance(topk, list | tuple) else [topk]
+
+
+def accuracies(cfg: Config, kind: str) -> list[Any]:
+    """Those of :func:`evaluators` that are mmpretrain's Accuracy."""
+    return [evaluator for evaluator in evaluators(cfg, kind) if _is_accuracy(evaluator)]
 
 
 def evaluators(cfg: Config, kind: str) -> list[Any]:
@@ -121,14 +134,11 @@ def check_classes(cfg: Config, model: Any, dataset: Any, kind: str) -> None:
                 f"the model's {name} has num_classes={number}, and the {kind} dataset has {len(classes)} classes ({names}; "
                 'the background is not one): state classes=(...) once in the config, and both follow'
             )
-    for evaluator in evaluators(cfg, kind):
-        topk = evaluator.get('topk')
-        if max(
-            [k for k in (topk if isinstance(topk, list | tuple) else [topk]) if isinstance(k, int)], default=0
-        ) > len(classes):
+    for evaluator in accuracies(cfg, kind):
+        if max((k for k in topk_of(evaluator) if isinstance(k, int)), default=0) > len(classes):
             raise UserError(
-                f'{kind}_evaluator has topk={topk}, and there are {len(classes)} classes: leave out what is more, or state '
-                'classes=(...) in the config, and it follows'
+                f'{kind}_evaluator has topk={evaluator["topk"]}, and there are {len(classes)} classes: leave out what is more, '
+                'or state classes=(...) in the config, and it follows'
             )
 
 

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS
 from eca_mm.analysis.complexity import parameters
 from eca_mm.analysis.plots import read_curve
 from eca_mm.engine import evaluate, train
-from eca_mm.engine.classes import evaluators
+from eca_mm.engine.classes import accuracies, topk_of
 from eca_mm.engine.metrics import BENCHMARKS, Metrics
 from eca_mm.engine.model import build_model
 from eca_mm.errors import Interrupted, UserError
@@ -145,7 +145,7 @@ def _config(load: Callable[[], Config], c: Contender) -> Config:
     cfg = load()
     if 'backbone' not in cfg.model:
         raise UserError(f'{cfg.filename}: its model has no backbone with an attention slot')
-    if not any(1 in _topk(e) for e in evaluators(cfg, 'test') if str(e.get('type')).endswith('Accuracy')):
+    if not any(1 in topk_of(evaluator) for evaluator in accuracies(cfg, 'test')):
         raise UserError(
             f'{cfg.filename}: classifiers are compared by their top-1 accuracy, and it has no '
             "test_evaluator=dict(type='Accuracy', topk=(1, ...))"
@@ -153,11 +153,6 @@ def _config(load: Callable[[], Config], c: Contender) -> Config:
     cfg.model.backbone.attention = c.layer
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None  # evaluated at the end, as a test
     return cfg
-
-
-def _topk(evaluator: dict[str, Any]) -> Sequence[Any]:
-    topk = evaluator.get('topk', 1)
-    return topk if isinstance(topk, list | tuple) else [topk]
 
 
 def _build(cfg: Config, c: Contender) -> Any:

@@ -39,6 +39,14 @@ def test_all_follows(base, tmp_path):
         NumClassCheckHook()._check_head(_Runner(model, runner.train_dataloader), 'train')
 
 
+def test_topk(tmp_path):
+    """Of an evaluator as one number too, and not that of an assigner, which counts anchors."""
+    assigner = "model = dict(train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9)))"
+    evaluator = "val_evaluator = dict(type='Accuracy', topk=5)"
+    cfg = state(tmp_path, CLASSIFIER, f'classes = {list(CLASSES)!r}\n{assigner}\n{evaluator}')
+    assert cfg.val_evaluator.topk == (1,) and cfg.model.train_cfg.assigner.topk == 9
+
+
 class _Runner:
     def __init__(self, model, train_dataloader):
         self.model, self.train_dataloader = model, train_dataloader
