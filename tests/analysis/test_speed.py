@@ -229,3 +229,5 @@ def test_tool_refuses(refuse):
     assert 'batch must be at least 1, got 0' in refuse('benchmark', '--batch', 0)
     for option in ('--detectors', '--no-peers'):
         assert 'leave them out beside names' in refuse('benchmark', 'imagenet/resnet50', option)
+    for options in (['imagenet/resnet50'], ['--detectors'], ['--out', 'x.csv']):
+        assert 'leave out names, --detectors and the .csv file' in refuse('benchmark', '--everything', *options)

@@ -8,7 +8,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
-from eca_mm.checks import NamingPipeline, UnreadableImage, guard_images, passed_over
+from eca_mm.checks import NamingPipeline, UnreadableImage, guard_images, image_fault, passed_over
 from eca_mm.engine import load_config, train
 from eca_mm.errors import UserError
 from tests.checks import faults
@@ -65,6 +65,13 @@ def test_a_few_are_passed_over(dataset, tmp_path):
     guard_images(spoilt, most=1)
     with pytest.raises(UnreadableImage, match=r'train/7\.png .*after 1 that --skip-unreadable allowed'):
         [spoilt[i] for i in range(12)]
+
+
+def test_a_picture_that_pillow_takes_for_an_attack_is_none(tmp_path, monkeypatch):
+    """Above 179 million pixels, here above 200."""
+    monkeypatch.setattr('PIL.Image.MAX_IMAGE_PIXELS', 100)
+    faults.write_image(file := tmp_path / 'large.jpg', 48, 32)
+    assert image_fault(file, (48, 32)) is None and image_fault(file, (32, 48))[1] == '48 x 32, annotated 32 x 48'
 
 
 def test_of_several_datasets_together(dataset):

@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+
+from eca_mm import fuse_for_inference
 from eca_mm.convert import convert_checkpoint
-from eca_mm.engine import Summary, evaluate, load_config, train
+from eca_mm.engine import Summary, evaluate, load_config, load_model, train
 from eca_mm.engine.model import model_of
 from eca_mm.errors import MissingFileError, UserError
-from tests.support import FASTER, NO_VALIDATION, REPOSITORY
+from eca_mm.export import release
+from tests.support import FASTER, NO_VALIDATION, REPOSITORY, short
 
 
 def test_a_run_and_a_finished_one(trained, tmp_path):
@@ -65,6 +70,50 @@ def test_what_is_evaluated_is_said(classifier, tmp_path):
     converted = str(tmp_path / 'converted.pth')
     convert_checkpoint(str(checkpoint), converted)
     assert measured(converted) == dict(images=8, checkpoint=converted, source='mmpretrain')
+
+
+def test_fused_averaged_weights_are_those_of_the_checkpoint(trained, classifier, tmp_path, monkeypatch):
+    average = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.5)
+    checkpoint = str(trained(epochs=1, custom_hooks=[average]).checkpoint)
+    options = {'custom_hooks': [average], 'test_dataloader.dataset.indices': 8}
+    tested = []
+    module = sys.modules['eca_mm.engine.evaluate']  # the function has its name
+    monkeypatch.setattr(module, 'fuse_for_inference', lambda model: tested.append(fuse_for_inference(model)))
+    evaluate(load_config(classifier, work_dir=str(tmp_path / 'w'), cfg_options=options), checkpoint, fuse=True)
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected = load_model(load_config(classifier), checkpoint, device='cpu')(images)
+    with torch.no_grad():
+        torch.testing.assert_close(tested[0].cpu()(images), expected, rtol=1e-4, atol=1e-5)
+
+
+@MODELS.register_module()
+class OneLayer(BaseModel):
+    """A model that has no backbone."""
+
+    def __init__(self, data_preprocessor=None):
+        super().__init__(dict(type='BaseDataPreprocessor'))
+        self.fc = torch.nn.Linear(3, 2)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        logits = self.fc(torch.stack(inputs).float().mean((2, 3)))
+        return dict(loss=logits.square().mean()) if mode == 'loss' else logits
+
+
+def test_a_model_without_a_backbone(classifier, tmp_path):
+    """It is trained, started from weights, and released."""
+    config = tmp_path / 'bare.py'
+    config.write_text(f"_base_ = {str(classifier)!r}\nmodel = dict(_delete_=True, type='OneLayer')\n")
+
+    def run(name, **changes):
+        options = short(1, train_dataloader__collate_fn=dict(type='pseudo_collate'), **NO_VALIDATION, **changes)
+        return train(load_config(config, work_dir=str(tmp_path / name), cfg_options=options)).checkpoint
+
+    first = run('first')
+    second = run('second', load_from=str(first))
+    before, after = (torch.load(file, weights_only=False)['state_dict']['fc.weight'] for file in (first, second))
+    assert not before.equal(after)
+    made = release(load_config(config), str(second), tmp_path)
+    assert torch.load(made.weights)['state_dict']['fc.weight'].equal(after)
 
 
 def test_checkpoints_that_cannot_be_tested(classifier, tmp_path):

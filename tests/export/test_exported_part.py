@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from eca_mm.engine import load_config
+from eca_mm.errors import UserError
 from eca_mm.export.exported_part import fold_batch_norm, load_part
 from tests.support import REPOSITORY, randomize
 
@@ -50,3 +51,22 @@ def test_parts(config, part, stride, outputs):
     network, _ = load_part(load_config(REPOSITORY / f'configs/{config}.py', cfg_options=options), 'none', part)
     assert network.stride() == stride
     assert [*network.outputs(torch.zeros(1, 3, 64, 64))] == outputs
+
+
+def of_mmdet(folder, name, **options):
+    """A config of mmdet's, as its file would be with these options."""
+    (folder / 'theirs.py').write_text(f"_base_ = 'mmdet::{name}'\n")
+    return load_config(folder / 'theirs.py', cfg_options={'model.backbone.init_cfg': None, **options})
+
+
+def test_heads_of_three_outputs(tmp_path):
+    """FCOS, whose centerness is the third."""
+    network, _ = load_part(of_mmdet(tmp_path, 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'), 'none', 'dense')
+    outputs = network.outputs(torch.zeros(1, 3, 64, 64))
+    assert [*outputs] == [f'{o}_{i}' for o in ('feature', 'cls', 'bbox', 'third') for i in range(5)]
+    assert [outputs[f'{o}_0'].shape[1] for o in ('cls', 'bbox', 'third')] == [80, 4, 1]
+
+
+def test_heads_that_are_not_dense(tmp_path):
+    with pytest.raises(UserError, match='no dense head with anchors or points: choose --part features or backbone'):
+        load_part(of_mmdet(tmp_path, 'detr/detr_r50_8xb2-150e_coco.py'), 'none', 'dense')
