@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 
