@@ -1,18 +1,15 @@
 """The paper's batch on any number of GPUs."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from torch.utils.data import DataLoader
 
 from eca_mm.errors import UserError
-
-# What mmengine's and mmdet's schedules count besides `begin` and `end`, by name without LR, Momentum or ParamScheduler.
-# Not in the table, hence refused: ExponentialLR, which decays at every iteration, and ReduceOnPlateauLR.
-COUNTS: dict[str, str | None] = dict.fromkeys(('Constant', 'Linear', 'Poly', 'QuadraticWarmup'))
-COUNTS |= dict(
-    CosineAnnealing='T_max', CosineRestart='periods', MultiStep='milestones', OneCycle='total_steps', Step='step_size'
-)
 
 
 @dataclass(frozen=True)
@@ -72,16 +69,16 @@ def split_batch(images_per_step: int, processes: int, most_images: int) -> Batch
 def apply_batch(cfg: Config, processes: int) -> Batch | None:
     """Makes a config's optimiser step see ``cfg.images_per_step`` images whatever the number of processes.
 
-    Sets the batch size (the config's is the most that goes to one process at once) and the accumulation, rounds the
-    epoch to whole steps, and stretches schedules that count iterations, such as a warm-up: an accumulated batch is an
-    iteration to mmengine. The learning rate stays the paper's. A config without ``images_per_step`` is left alone.
+    A batch of the data loader is what one process gives to a step: the loader has it in the parts of :func:`in_parts`, whose
+    gradients are accumulated, and one iteration of the training is one step. The epoch is rounded to whole steps. The learning
+    rate stays the paper's. A config without ``images_per_step`` is left alone.
 
     Returns:
-        The split, or None for such a config.
+        The split, of which the config's batch size is the most that goes to one process at once; None for such a config.
 
     Raises:
-        UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, ``auto_scale_lr``, a training counted in
-            iterations, or a schedule that counts them in a way that cannot be stretched.
+        UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, ``auto_scale_lr``, or a training counted
+            in iterations.
     """
     if cfg.get('images_per_step') is None:
         return None
@@ -97,24 +94,16 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
             'auto_scale_lr.enable out, or set images_per_step to None'
         )
     batch = split_batch(cfg.images_per_step, processes, loader.get('batch_size'))
-    loader.batch_size = batch.images
+    loader.batch_size = batch.images * batch.accumulation
     loader.sampler = ConfigDict(sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
-    cfg.optim_wrapper.accumulative_counts = batch.accumulation
-    schedulers = cfg.get('param_scheduler') or []
-    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-        if not scheduler.get('by_epoch', True):
-            _stretch(scheduler, batch.accumulation)
+    cfg.optim_wrapper.pop('accumulative_counts', None)  # the loop counts them
     return batch
 
 
-def _stretch(scheduler: ConfigDict, factor: int) -> None:
-    name = getattr(scheduler.type, '__name__', str(scheduler.type)).split('.')[-1]  # of a class, or the name itself
-    kind = re.sub('(LR|Momentum|ParamScheduler)$', '', name)
-    if kind not in COUNTS and factor > 1:
-        raise UserError(
-            f'{name} with by_epoch=False cannot be stretched to the {factor} iterations of an optimiser step: set by_epoch '
-            'to True, or images_per_step to None'
-        )
-    for key in ('begin', 'end', COUNTS.get(kind)):
-        if key and (value := scheduler.get(key)) is not None:
-            scheduler[key] = [n * factor for n in value] if isinstance(value, (list, tuple)) else value * factor
+def in_parts(loader: DataLoader, images: int) -> None:
+    """Has a data loader give each batch as a list of batches of so many images, which go through the model one by one."""
+    loader.collate_fn = partial(_collate_parts, loader.collate_fn, images)
+
+
+def _collate_parts(collate: Callable[[Any], Any], images: int, samples: Sequence[Any]) -> list[Any]:
+    return [collate(samples[i : i + images]) for i in range(0, len(samples), images)]

@@ -41,8 +41,10 @@ class InvalidLossHook(Hook):
         if self.seen < self.iterations:
             return
         rates = runner.optim_wrapper.get_lr()
-        images = [str(sample.get('img_path', '?')) for sample in data_batch.get('data_samples', [])]
-        advice = f'--resume {self.checkpoint}' if self.checkpoint else 'begin anew'
+        parts = [part for part in (data_batch if isinstance(data_batch, list) else [data_batch]) if isinstance(part, dict)]
+        images = [str(sample.get('img_path', '?')) for part in parts for sample in part.get('data_samples', [])]
+        # Newer checkpoints are in the way, which have such a loss behind them.
+        advice = f'--resume {self.checkpoint} --overwrite' if self.checkpoint else 'begin anew'
         raise UserError(
             f'the loss is {loss} after iteration {runner.iter + 1}, the {self.seen}. in a row without a finite one '
             f'(max_invalid_losses), with a learning rate of {max(next(iter(rates.values()))):g} and the images '

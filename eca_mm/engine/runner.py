@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from eca_mm.checkpoints import check_checkpoint
 from eca_mm.checks import guard_images
-from eca_mm.engine.batch import Batch
+from eca_mm.engine.batch import Batch, in_parts
 from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.channels import check_channels
 from eca_mm.engine.classes import check_classes, check_evaluated_file
@@ -29,6 +29,8 @@ from eca_mm.errors import UserError
 
 # What mmengine's Runner takes out of a config.
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+
+IN_EPOCHS = ('EpochBasedTrainLoop', 'ResumableEpochs')
 
 
 def _saying(what: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,8 +107,10 @@ class StrictRunner(Runner):
         super().register_hook(hook, priority)
 
     def build_train_loop(self, loop: Any) -> Any:
-        if isinstance(loop, dict) and (_name(loop) == 'EpochBasedTrainLoop' or loop.get('by_epoch')):
+        if isinstance(loop, dict) and (_name(loop) in IN_EPOCHS or loop.get('by_epoch')):
             loop = {**{key: value for key, value in loop.items() if key != 'by_epoch'}, 'type': ResumableEpochs}
+        elif isinstance(loop, dict) and self.batch:
+            raise UserError(f'images_per_step goes with EpochBasedTrainLoop, not {_name(loop)}: remove one of them')
         return super().build_train_loop(loop)
 
     def build_loop(self, kind: str) -> None:
@@ -137,11 +141,13 @@ class StrictRunner(Runner):
             keep_workers(loop.dataloader)
             if kind == 'train':
                 self.places = give_places(loop.dataloader, self.seed)
+                if self.batch:
+                    in_parts(loop.dataloader, self.batch.images)
 
     @property
     def accumulation(self) -> int:
-        """Iterations in a step of the optimiser."""
-        return getattr(self.optim_wrapper, '_accumulative_counts', 1)
+        """Iterations in a step of the optimiser: more than one if the config itself accumulates."""
+        return 1 if self.batch else getattr(self.optim_wrapper, '_accumulative_counts', 1)
 
     @property
     def steps(self) -> int:

@@ -4,7 +4,6 @@ import contextlib
 import shlex
 import signal
 import time
-import warnings
 from pathlib import Path
 
 import torch
@@ -119,10 +118,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
             file.unlink()
     start = time.perf_counter()
     try:
-        with warnings.catch_warnings():
-            # Schedulers count accumulated batches too, so torch sees one step before the optimiser's first.
-            warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
-            runner.train()
+        runner.train()
     except Stop as stop:
         if stop.iteration is None and runner.iter > runner.resumed_iter:  # in a validation
             steady.finish(runner, runner.epoch, runner.iter)

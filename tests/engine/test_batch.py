@@ -3,14 +3,12 @@
 import copy
 import itertools
 
-import mmdet.engine  # noqa: F401  (registers its schedules)
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.registry import PARAM_SCHEDULERS
+from torch.utils.data import DataLoader
 
 from eca_mm.engine import load_config
-from eca_mm.engine.batch import apply_batch, split_batch
+from eca_mm.engine.batch import apply_batch, in_parts, split_batch
 from eca_mm.errors import UserError
 from tests.support import REPOSITORY
 
@@ -46,12 +44,11 @@ def test_refuses():
 
 @pytest.mark.parametrize(('processes', 'accumulation'), [(1, 4), (2, 2), (8, 1)])
 def test_config(processes, accumulation, cfg):
-    apply_batch(cfg, processes)
+    cfg.optim_wrapper.accumulative_counts = 3
+    assert apply_batch(cfg, processes).accumulation == accumulation
     warmup, steps = cfg.param_scheduler
-    assert cfg.optim_wrapper.accumulative_counts == accumulation
-    assert cfg.train_dataloader.batch_size == (1 if processes == 8 else 2)
-    assert warmup.end == 500 * accumulation
-    assert steps.milestones == [8, 11] and cfg.optim_wrapper.optimizer.lr == 0.01
+    assert cfg.train_dataloader.batch_size == 8 // processes and 'accumulative_counts' not in cfg.optim_wrapper
+    assert warmup.end == 500 and steps.milestones == [8, 11] and cfg.optim_wrapper.optimizer.lr == 0.01
     assert cfg.train_dataloader.sampler == dict(
         cfg.train_dataloader.sampler, type='eca_mm.StepSampler', images_per_step=8, shuffle=True
     )
@@ -72,46 +69,12 @@ def test_refuses_other_loops(cfg):
         apply_batch(cfg, 1)
 
 
-@pytest.mark.parametrize('schedule', [
-    dict(type='LinearLR', start_factor=0.1, begin=0, end=10),
-    dict(type='ConstantLR', factor=0.5, begin=0, end=10),
-    dict(type='PolyLR', eta_min=0.1, begin=5, end=25),
-    dict(type='mmdet.QuadraticWarmupLR', begin=0, end=10),
-    dict(type='CosineAnnealingLR', T_max=20),
-    dict(type='CosineRestartLR', periods=[10, 20], restart_weights=[1, 0.5], eta_min=0.1),
-    dict(type='StepLR', step_size=7, gamma=0.5),
-    dict(type='MultiStepLR', milestones=[5, 9], gamma=0.5),
-    dict(type='OneCycleLR', total_steps=30, eta_max=1.0),
-])  # fmt: skip
-def test_schedules_in_iterations_are_stretched(schedule, whole_config):
-    """A hundred times as many iterations, and after each hundred the learning rate of one."""
-    rates = []
-    for batch_size in (200, 2):
-        cfg = copy.deepcopy(whole_config)
-        cfg.merge_from_dict(dict(images_per_step=200, train_dataloader=dict(batch_size=batch_size)))
-        cfg.param_scheduler = [dict(schedule, by_epoch=False)]
-        factor = apply_batch(cfg, 1).accumulation
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 1.0)
-        (scheduler,) = (PARAM_SCHEDULERS.build(c, default_args=dict(optimizer=optimizer)) for c in cfg.param_scheduler)
-        curve = []
-        for i in range(25 * factor):
-            if i % factor == 0:
-                curve.append(optimizer.param_groups[0]['lr'])
-            optimizer.step()
-            scheduler.step()
-        rates.append(torch.tensor(curve))
-    # A schedule reaches its end one iteration before it, which is not one of an optimiser step.
-    assert (rates[0] - rates[1]).abs().mean() < 0.06
-    assert rates[0].unique().numel() > 1
-
-
-@pytest.mark.parametrize('name', ['ExponentialLR', 'ReduceOnPlateauLR', 'mine.Schedule'])
-def test_refuses_schedules_in_iterations(name, cfg, whole_config):
-    cfg.param_scheduler = dict(type=name, by_epoch=False)
-    apply_batch(cfg, 4)  # nothing is accumulated
-    cfg.train_dataloader = copy.deepcopy(whole_config.train_dataloader)
-    with pytest.raises(UserError, match=rf'{name.split(".")[-1]} with by_epoch=False.* 4 iterations'):
-        apply_batch(cfg, 1)
+def test_a_batch_comes_in_parts():
+    """By data workers too, in the order of the batch, the last part as long as the others."""
+    for workers in (0, 1):
+        loader = DataLoader(range(8), batch_size=4, num_workers=workers, collate_fn=list)
+        in_parts(loader, 2)
+        assert list(loader) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
 
 
 def test_a_foreign_config_is_left_alone():

@@ -1,4 +1,6 @@
-"""mmengine's training in epochs, from the middle of one too."""
+"""mmengine's training in epochs, from the middle of one too, with a whole step of the optimiser in each iteration."""
+
+from typing import Any
 
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
@@ -7,6 +9,9 @@ from mmengine.runner import EpochBasedTrainLoop
 @LOOPS.register_module()
 class ResumableEpochs(EpochBasedTrainLoop):
     """EpochBasedTrainLoop that can begin in the middle of an epoch, or with the validation of the one before.
+
+    Where a StrictRunner has a :class:`~eca_mm.engine.batch.Batch`, an iteration accumulates the gradients of all parts of a
+    step. Hooks get the list of the parts as ``data_batch``, and the means of their losses as ``outputs``.
 
     Attributes:
         done: Batches of the first epoch that were trained before; the data loader must leave them out.
@@ -19,6 +24,11 @@ class ResumableEpochs(EpochBasedTrainLoop):
     validated = False
 
     def run(self) -> None:
+        if batch := self.runner.batch:
+            wrapper, parts = self.runner.optim_wrapper, batch.accumulation
+            wrapper._accumulative_counts = parts
+            # The runner's own call has counted iterations.
+            wrapper.initialize_count_status(self.runner.model, parts * self._iter, parts * self._max_iters)
         self.runner.call_hook('before_train')
         if self.owed:
             self.validated = self._validate()
@@ -43,3 +53,12 @@ class ResumableEpochs(EpochBasedTrainLoop):
             self.run_iter(number, batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        runner, place = self.runner, dict(batch_idx=idx, data_batch=data_batch)
+        runner.call_hook('before_train_iter', **place)
+        parts = data_batch if runner.batch else [data_batch]
+        found = [runner.model.train_step(part, optim_wrapper=runner.optim_wrapper) for part in parts]
+        outputs = {key: sum(part[key] for part in found) / len(found) for key in found[0]}
+        runner.call_hook('after_train_iter', **place, outputs=outputs)
+        self._iter += 1

@@ -34,7 +34,7 @@ AUGMENTED = dict(
         dict(type='PackInputs'),
     ],
     model__backbone__drop_path_rate=0.2,
-    param_scheduler=[dict(type='LinearLR', by_epoch=False, begin=0, end=6), dict(type='MultiStepLR', milestones=[1])],
+    param_scheduler=[dict(type='LinearLR', by_epoch=False, begin=0, end=3), dict(type='MultiStepLR', milestones=[1])],
 )
 
 
@@ -52,9 +52,9 @@ def uninterrupted(classifier, tmp_path_factory):
 
 
 @pytest.mark.parametrize(('name', 'after', 'place'), [
-    ('SIGTERM', 3, 'epoch 1 of 2, iteration 4 '),  # in the middle of a step
-    ('SIGUSR1', 6, 'epoch 1 of 2, iteration 6 '),
-    ('SIGINT', 8, 'epoch 2 of 2, iteration 8 '),
+    ('SIGTERM', 2, 'epoch 1 of 2, iteration 2 '),
+    ('SIGUSR1', 3, 'epoch 1 of 2, iteration 3 '),
+    ('SIGINT', 4, 'epoch 2 of 2, iteration 4 '),
 ])  # fmt: skip
 def test_resumed_is_equal_to_the_bit(trained, uninterrupted, tmp_path, capfd, name, after, place):
     number = signal.Signals[name]
@@ -75,24 +75,32 @@ def test_neither_workers_nor_the_split_change_the_images(trained, uninterrupted)
     assert_equal(weights(trained('alone', **run | dict(train_dataloader__num_workers=0)).checkpoint), uninterrupted)
 
 
-def test_another_split_of_the_batch(trained, tmp_path):
-    """Resumed with four images at once instead of two times two: the same but for rounding, the schedules too.
-
-    And stopped again: what was written then is later, though its iteration is a smaller number.
-    """
+def test_another_split_of_the_batch(trained):
+    """Resumed with four images at once instead of two times two: the same but for rounding, whatever counts iterations."""
+    average = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.5)
     run = AUGMENTED | NO_VALIDATION | dict(model__backbone__drop_path_rate=0.0, train_dataloader__num_workers=0)
-    whole = torch.load(trained('whole', **run).checkpoint, weights_only=False)
+    run |= dict(param_scheduler=[dict(type='ExponentialLR', gamma=0.5, by_epoch=False)])
+    whole = torch.load(trained('whole', **run, custom_hooks=[average]).checkpoint, weights_only=False)
     with pytest.raises(Interrupted):
-        trained('stopped', **run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=8)])
+        trained('stopped', **run, custom_hooks=[average, dict(type='Signal', number=signal.SIGTERM, after=4)])
     run['train_dataloader__batch_size'] = 4
-    with pytest.raises(Interrupted, match=r'iteration 5 of 6.*resume_iter_5\.pth is the last checkpoint'):
-        trained('stopped', resume='auto', **run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=5)])
-    assert newest(tmp_path / 'stopped').name == 'resume_iter_5.pth'
-    one = torch.load(trained('stopped', resume='auto', **run).checkpoint, weights_only=False)
-    assert (whole['meta']['iter'], one['meta']['iter']) == (12, 6)
-    assert one['optimizer']['param_groups'][0]['lr'] == pytest.approx(whole['optimizer']['param_groups'][0]['lr'])
+    checkpoint = trained('stopped', resume='auto', **run, custom_hooks=[average]).checkpoint
+    one = torch.load(checkpoint, weights_only=False)
+    assert whole['meta']['iter'] == one['meta']['iter'] == 6
+    rates = [state['optimizer']['param_groups'][0]['lr'] for state in (whole, one)]
+    assert rates == [0.001 / 2**5] * 2  # which ends with the run
     for key, value in whole['state_dict'].items():
         torch.testing.assert_close(one['state_dict'][key], value, rtol=1e-3, atol=5e-5)
+
+
+def test_a_run_that_accumulates_by_itself(trained, tmp_path):
+    """By mmengine's own accumulative_counts: it stops at whole steps, and the newest is that of most steps."""
+    run = NO_VALIDATION | dict(images_per_step=None, train_dataloader__batch_size=4, epochs=1)
+    run |= dict(optim_wrapper__accumulative_counts=2)
+    with pytest.raises(Interrupted, match=r'iteration 2 of 4.*resume_iter_2\.pth is the last checkpoint'):
+        trained(**run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=1)])
+    assert torch.load(newest(tmp_path / 'work'), weights_only=False)['meta']['steps'] == 1
+    assert trained(**run, resume='auto').checkpoint.name == 'epoch_1.pth'
 
 
 def test_a_validation_cut_short_is_run_again(trained, tmp_path):
