@@ -41,7 +41,9 @@ class InvalidLossHook(Hook):
         if self.seen < self.iterations:
             return
         rates = runner.optim_wrapper.get_lr()
-        parts = [part for part in (data_batch if isinstance(data_batch, list) else [data_batch]) if isinstance(part, dict)]
+        parts = [
+            part for part in (data_batch if isinstance(data_batch, list) else [data_batch]) if isinstance(part, dict)
+        ]
         images = [str(sample.get('img_path', '?')) for part in parts for sample in part.get('data_samples', [])]
         # Newer checkpoints are in the way, which have such a loss behind them.
         advice = f'--resume {self.checkpoint} --overwrite' if self.checkpoint else 'begin anew'

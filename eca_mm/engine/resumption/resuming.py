@@ -56,4 +56,3 @@ def go_on(runner: Any, file: str, theirs: str | None) -> None:
         loop.done, loop.owed = done, not done and last_validated(Path(file).parent) < runner.steps
     if done:
         runner.places.skip = done
-
