@@ -2,11 +2,9 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,22 +15,7 @@ from eca_mm.errors import ExistingFileError, UserError
 
 TEMPORARY = '.{}.eca_mm.tmp'
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or a user's part of it
-
-
-class FullDiskError(UserError):
-    """A file that cannot be written because its disk is full.
-
-    Args:
-        what: Says so of the file.
-        advice: What to do, besides making room.
-    """
-
-    def __init__(self, what: str, advice: str) -> None:
-        super().__init__(what, advice)
-        self.what = what
-
-    def __str__(self) -> str:
-        return ': make room there'.join(self.args)
+ROOM = ': make room there, or name another file'
 
 
 def check_output(path: str | Path, *, force: bool = False) -> Path:
@@ -73,20 +56,16 @@ def make_folder(path: str | Path, option: str = '') -> Path:
         UserError: If it cannot be made or written into.
     """
     path, named = Path(path).expanduser(), f'{option}: ' if option else ''
+    what = 'made a folder'
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'{named}{path} cannot be made a folder ({_reason(error)}): choose another') from error
-    if not os.access(path, os.W_OK):
-        raise UserError(f'{named}{path} cannot be written into: choose another folder')
-    try:
+        what = 'written into'
         with TemporaryFile(dir=path) as probe:
             probe.write(bytes(65536))
             probe.flush()
     except OSError as error:
-        raise UserError(
-            f'{named}{path} cannot be written into ({_reason(error)}): make room there, or choose another folder'
-        ) from error
+        room = 'make room there, or ' if error.errno in FULL else ''
+        raise UserError(f'{named}{path} cannot be {what} ({_reason(error)}): {room}choose another folder') from error
     return path
 
 
@@ -101,33 +80,30 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
         advice: What to do, besides making room.
 
     Raises:
-        FullDiskError: With the file or folder.
+        UserError: With the file or folder.
     """
-    handle = logging.Handler.handleError
-
-    def handle_error(self: logging.Handler, record: logging.LogRecord) -> None:
-        if getattr(sys.exc_info()[1], 'errno', None) not in FULL:
-            handle(self, record)
-
-    logging.Handler.handleError = handle_error  # type: ignore[method-assign]
+    told, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         yield
-    except FullDiskError as error:
-        raise FullDiskError(error.what, advice) from error
-    except OSError as error:
-        if isinstance(error, UserError) or error.errno not in FULL:
+    except UserError as error:
+        if not str(error).endswith(ROOM):
             raise
-        raise FullDiskError(f'{error.filename or folder} cannot be written ({error.strerror})', advice) from error
+        raise UserError(f'{str(error).removesuffix(ROOM)}: make room there{advice}') from error
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        what = f'{error.filename or folder} cannot be written ({error.strerror})'
+        raise UserError(f'{what}: make room there{advice}') from error
     finally:
-        logging.Handler.handleError = handle  # type: ignore[method-assign]
+        logging.raiseExceptions = told
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:
     """Writes a file so that a kill leaves the old one or the new one, never half of one.
 
     The content goes to a temporary file beside it, onto the disk, and is then renamed. That file is nobody else's: its name
-    is random, and it must not exist. What a kill left of an earlier one is removed. The file's folder is made. Of a link, the
-    file is replaced that it leads to. A terminal, a pipe or a device is written to directly.
+    is random, and it must not exist. The file's folder is made. Of a link, the file is replaced that it leads to. A terminal, a
+    pipe or a device is written to directly.
 
     Raises:
         UserError: If the file cannot be written, with the reason.
@@ -150,10 +126,8 @@ def _sentence(path: Path) -> Iterator[None]:
         raise
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         shown = path if len(str(path)) < 200 else f'{str(path)[:200]}...'
-        what = f'{shown} cannot be written ({_reason(error)})'
-        if getattr(error, 'errno', None) in FULL:
-            raise FullDiskError(what, ', or name another file') from error
-        raise UserError(f'{what}: make room there, or name another file') from error
+        advice = ROOM if getattr(error, 'errno', None) in FULL else ': name another file'
+        raise UserError(f'{shown} cannot be written ({_reason(error)}){advice}') from error
 
 
 def _is_stream(path: Path) -> bool:
@@ -168,31 +142,15 @@ def _reason(error: Exception) -> str:
 
 def _replace(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    _clean(target.parent)
     temporary = target.with_name(TEMPORARY.format(secrets.token_hex(8)))
     with open(temporary, 'xb') as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # by which others know that it is not left over
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # the bytes are on the disk before the name is
             os.replace(temporary, target)
-        except FileNotFoundError:  # another writer took it for left over, before it was locked
-            _replace(target, data)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _clean(folder: Path) -> None:
-    """Removes the temporary files in a folder whose writers were killed: nobody holds the lock on them."""
-    for file in folder.glob(TEMPORARY.format('?' * 16)):
-        with contextlib.suppress(OSError), open(file, 'rb', opener=_no_link) as left:
-            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.unlink()
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 class AtomicBackend(LocalBackend):

@@ -25,10 +25,14 @@ def timeout_of(cfg: Config) -> float:
     Raises:
         UserError: If that is no positive number.
     """
-    seconds = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', TIMEOUT)
+    seconds = _options(cfg).get('timeout', TIMEOUT)
     if not isinstance(seconds, int | float) or seconds <= 0:
         raise UserError(f'env_cfg.dist_cfg.timeout must be a number of seconds, got {seconds!r}')
     return seconds
+
+
+def _options(cfg: Config) -> dict[str, Any]:
+    return (cfg.get('env_cfg') or {}).get('dist_cfg') or dict(backend='nccl')
 
 
 def _own_store(launcher: str) -> dict[str, Any]:
@@ -87,8 +91,7 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         )
     if not is_distributed():
         if torch.cuda.is_available():
-            options = {**cfg.get('env_cfg', {}).get('dist_cfg', dict(backend='nccl')), 'timeout': timeout_of(cfg)}
-            init_dist(launcher, **options, **_own_store(launcher))
+            init_dist(launcher, **{**_options(cfg), 'timeout': timeout_of(cfg)}, **_own_store(launcher))
         elif launcher == 'pytorch':
             timeout = timedelta(seconds=timeout_of(cfg))
             torch.distributed.init_process_group('gloo', timeout=timeout, **_own_store(launcher))
@@ -98,5 +101,5 @@ def init_distributed(cfg: Config, launcher: str) -> int:
         # mmengine's default wrapper names a GPU for each process.
         unused = cfg.get('find_unused_parameters', False)
         wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
-        cfg.model_wrapper_cfg = {**wrapper, 'find_unused_parameters': unused, **cfg.get('model_wrapper_cfg', {})}
+        cfg.model_wrapper_cfg = {**wrapper, 'find_unused_parameters': unused, **(cfg.get('model_wrapper_cfg') or {})}
     return get_world_size()

@@ -2,8 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -186,8 +185,17 @@ class StrictRunner(Runner):
             UserError: If the checkpoint cannot be read, its weights or the state of its optimiser do not fit, or it holds weights
                 only; also as :func:`go_on`.
         """
-        with _fitting_optimizer(self.optim_wrapper, filename):
+        try:
             super().resume(filename, **kwargs)
+        except UserError:
+            raise
+        except (KeyError, ValueError) as error:
+            optimizer = getattr(self.optim_wrapper, 'optimizer', self.optim_wrapper)
+            raise UserError(
+                f'{filename} holds the state of another optimiser than {type(optimizer).__name__} with its parameters ({error}): '
+                f'resume with the optim_wrapper that it was trained with, or start from its weights, --cfg-options '
+                f'load_from={filename}'
+            ) from error
         loader, theirs = self.train_dataloader, self.message_hub.runtime_info.get('batch')
         parts: list[Any] = [loader.sampler, self.places, self.places and self.places.sampler]
         for part in parts:
@@ -196,28 +204,6 @@ class StrictRunner(Runner):
         go_on(self, filename, theirs)
         self._keep_batch()
         self.resumed_iter = self.last_saved_iter = self.iter
-
-
-@contextmanager
-def _fitting_optimizer(wrapper: Any, file: str) -> Iterator[None]:
-    """Has an optimiser that cannot take the state of another one say so."""
-    load = wrapper.load_state_dict
-
-    def load_state_dict(state: dict[str, Any]) -> None:
-        try:
-            load(state)
-        except (KeyError, ValueError) as error:
-            kind = type(getattr(wrapper, 'optimizer', wrapper)).__name__
-            raise UserError(
-                f'{file} holds the state of another optimiser than {kind} with its parameters ({error}): resume with the '
-                f'optim_wrapper that it was trained with, or start from its weights, --cfg-options load_from={file}'
-            ) from error
-
-    wrapper.load_state_dict = load_state_dict
-    try:
-        yield
-    finally:
-        del wrapper.load_state_dict
 
 
 def _name(part: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, VISUALIZERS, DefaultScope
@@ -44,7 +45,8 @@ def draw_sheet(cfg: Config, pictures: int, file: str | Path) -> Path:
         visualizer = VISUALIZERS.build(dict(type=kind, name='sheet'))
         visualizer.dataset_meta = dataset.metainfo
         some = range(0, len(dataset), max(1, len(dataset) // pictures))[:pictures]
-        tiles = [_tile(_draw(visualizer, dataset[i], is_rgb(cfg))) for i in some]
+        drawn = (_draw(visualizer, dataset[i], is_rgb(cfg)) for i in some)
+        tiles = [mmcv.impad(mmcv.imrescale(image, (SIDE, SIDE)), shape=(SIDE, SIDE)) for image in drawn]
     columns = math.ceil(math.sqrt(len(tiles)))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
@@ -62,12 +64,3 @@ def _draw(visualizer: Any, item: dict[str, Any], rgb: bool) -> Any:
     truth.bboxes = getattr(truth.bboxes, 'tensor', truth.bboxes)
     visualizer.add_datasample('', image, sample, draw_pred=False)
     return visualizer.get_image()
-
-
-def _tile(image: Any) -> Any:
-    """The image in a black square."""
-    scale = SIDE / max(image.shape[:2])
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    tile = np.zeros((SIDE, SIDE, 3), np.uint8)
-    tile[:height, :width] = cv2.resize(image, (width, height))
-    return tile

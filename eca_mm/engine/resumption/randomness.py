@@ -119,15 +119,8 @@ def give_places(loader: DataLoader, seed: int) -> Places | None:
 
 
 def _images(dataset: Any, places: Sequence[tuple[int, Sequence[int]]]) -> list[Any]:
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        return [_image(dataset, index, key) for index, key in places]
-    finally:  # without data workers this is the process that trains
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-
-
-def _image(dataset: Any, index: int, key: Sequence[int]) -> Any:
-    _seed(key)
-    return dataset[index]
+    images = []
+    for index, key in places:
+        _seed(key)  # also in the process that trains, without data workers: SeedHook sets what the iteration draws
+        images.append(dataset[index])
+    return images

@@ -14,7 +14,7 @@ class NewBeforeOld(CheckpointHook):
         super().before_train(runner)
         self.file_backend: Any = _Later(self.file_backend)
         own = Path(self.out_dir) / self.filename_tmpl.format(runner.epoch if self.by_epoch else runner.iter)
-        if runner.last_checkpoint == own:
+        if runner.last_checkpoint and runner.last_checkpoint.resolve() == own.resolve():
             self.last_ckpt = str(own)  # written anew when a validation that it still lacks gives a best one
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:

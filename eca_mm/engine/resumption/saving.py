@@ -49,7 +49,6 @@ class SteadyHook(Hook):
     def __init__(self, signals: Signals, minutes: float | None, timeout: float) -> None:
         self.signals, self.minutes, self.timeout = signals, minutes, timeout
         self.group: Any = None
-        self.seconds: list[float] = []  # that each checkpoint by time took from the training
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._saved_at = time.monotonic()
@@ -107,7 +106,6 @@ class SteadyHook(Hook):
 
     @master_only
     def _save_beside(self, runner: Any, epoch: int, iteration: int) -> None:
-        start = time.monotonic()
         self.wait()  # never two at once
 
         def put(data: bytes, path: str) -> None:
@@ -115,7 +113,6 @@ class SteadyHook(Hook):
 
         self._save(runner, epoch, iteration, put)
         self._saved_at = time.monotonic()
-        self.seconds.append(self._saved_at - start)
 
     def wait(self) -> None:
         """Waits for the thread that writes.

@@ -17,11 +17,11 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from eca_mm.checkpoints import read_meta
 from eca_mm.checkpoints.whole import damage
 from eca_mm.errors import ExistingFileError, MissingFileError, UserError
-from eca_mm.output import make_folder, write_atomically
+from eca_mm.output import TEMPORARY, make_folder, write_atomically
 
 T = TypeVar('T')
 
-_RESUMABLE = re.compile(r'(epoch|iter|resume_iter)_(\d+)')
+_RESUMABLE = re.compile(r'(epoch|iter|resume_iter)_\d+')
 LOCK = '.lock'
 VALIDATED = 'validated.json'  # when the last validation was that was finished, with what it gave
 
@@ -70,6 +70,8 @@ def claimed(folder: str | Path) -> Iterator[bool]:
         file.truncate(0)
         file.write(f'{run}of process {os.getpid()} on {os.uname().nodename}\n')
         file.flush()
+        for left in folder.glob(TEMPORARY.format('?' * 16)):  # of a checkpoint whose writer was killed
+            left.unlink(missing_ok=True)
         again = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0
         try:
             yield again or (run != 'run none ' and before.startswith(run))
@@ -92,27 +94,15 @@ def newest(folder: str | Path) -> Path | None:
     The steps are what a file holds, whenever it was written, and however the batch was split. One that is no checkpoint of a
     run has none.
     """
-    kinds: dict[str, list[Path]] = {}
-    for file in checkpoints(folder):
-        if found := _RESUMABLE.fullmatch(file.stem):
-            kinds.setdefault(found[1], []).append(file)
-    for kind, files in kinds.items():
-        # Epochs are in the order of their numbers, so that few of these files are looked into.
-        files.sort(key=_number if kind == 'epoch' else steps_of)
+    found = [file for file in checkpoints(folder) if _RESUMABLE.fullmatch(file.stem)]
     passed: list[Path] = []
-    while heads := [files for files in kinds.values() if files]:
-        file = max((files[-1] for files in heads), key=lambda file: (steps_of(file), file.name.startswith('epoch')))
+    for file in sorted(found, key=lambda file: (steps_of(file), file.name.startswith('epoch')), reverse=True):
         if _is_whole(file):
             for other in passed:
                 warnings.warn(f'{other} is damaged, passed over; resuming from the older {file}', stacklevel=2)
             return file
-        next(files for files in heads if files[-1] == file).pop()
         passed.append(file)
     return None
-
-
-def _number(file: Path) -> int:
-    return int(file.stem.rsplit('_', 1)[1])
 
 
 def steps_of(file: Path) -> float:

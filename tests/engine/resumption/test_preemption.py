@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -103,8 +104,10 @@ def test_a_run_that_accumulates_by_itself(trained, tmp_path):
     assert trained(**run, resume='auto').checkpoint.name == 'epoch_1.pth'
 
 
-def test_a_validation_cut_short_is_run_again(trained, tmp_path):
-    """After the last epoch too, and the best checkpoint is made then."""
+def test_a_validation_cut_short_is_run_again(classifier, tmp_path, monkeypatch):
+    """After the last epoch too, and the best checkpoint is made then, of which the epoch's knows."""
+    monkeypatch.chdir(tmp_path)
+    trained = partial(train_shortly, classifier, 'work')  # as a path usually is
     run = dict(
         epochs=1, default_hooks__checkpoint__save_best='accuracy/top1', default_hooks__checkpoint__rule='greater'
     )
@@ -116,6 +119,8 @@ def test_a_validation_cut_short_is_run_again(trained, tmp_path):
     assert not best.exists()
     summary = trained(**run, resume='auto')
     assert set(summary.metrics) == {'accuracy/top1', 'accuracy/top5'} and best.exists()
+    state = torch.load(tmp_path / 'work/epoch_1.pth', weights_only=False)
+    assert state['message_hub']['runtime_info']['best_ckpt'] == str(best)
     assert 'was trained already: its last validation, which had not been finished, was run' in str(summary)
     assert trained(**run, resume='auto').finished_before
 
@@ -205,8 +210,9 @@ def test_one_run_in_a_folder(trained, tmp_path):
             trained()
         other.kill()
         other.wait()
+    (tmp_path / 'work/.0123456789abcdef.eca_mm.tmp').write_text('half of a checkpoint')
     with claimed(tmp_path / 'work'):
-        pass
+        assert [file.name for file in (tmp_path / 'work').iterdir()] == [LOCK]
 
 
 def test_a_group_that_torchrun_starts_again(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_the_newest_is_the_one_of_most_iterations(epoch_1, tmp_path):
     """Whenever it was written; damaged ones, by 4 KB of zeros or at the end, are passed over with a warning."""
     state = torch.load(epoch_1, weights_only=False)
     for name, iteration in (('epoch_1', 2), ('resume_iter_3', 3), ('epoch_2', 4), ('epoch_3', 6), ('resume_iter_7', 7)):
-        state['meta']['iter'] = iteration
+        state['meta'].update(iter=iteration, steps=iteration)
         torch.save(state, tmp_path / f'{name}.pth')
     os.utime(tmp_path / 'epoch_1.pth')
     whole = (tmp_path / 'epoch_3.pth').read_bytes()
