@@ -25,7 +25,7 @@ with uninterrupted_imports():
 
 
 class Options(DictAction):
-    """mmengine's KEY=VALUE pairs, with a sentence for what is none. What was typed is kept as ``typed_options``."""
+    """mmengine's KEY=VALUE pairs, with a sentence for what is none."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:
         for value in values:
@@ -35,7 +35,6 @@ class Options(DictAction):
             super().__call__(parser, namespace, values, option)
         except AssertionError as error:  # imbalanced brackets, with the value
             parser.error(f'{option}: {error}')
-        namespace.typed_options = [*getattr(namespace, 'typed_options', []), *values]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -53,13 +52,6 @@ def run_parser(description: str | None) -> argparse.ArgumentParser:
     p.add_argument('--launcher', default='none', help='none, pytorch (torchrun), slurm or mpi (%(default)s)')
     p.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)  # old launchers pass it
     return p
-
-
-def repeated(a: argparse.Namespace) -> list[str]:
-    """The arguments of :func:`run_parser` with which another tool finds the same data, folder and model."""
-    options = [('--data-root', a.data_root), ('--work-dir', a.work_dir)]
-    typed = getattr(a, 'typed_options', [])
-    return [*(part for pair in options if pair[1] for part in pair), *(['--cfg-options', *typed] if typed else [])]
 
 
 def parse_and_run(p: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:

@@ -8,7 +8,7 @@ torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py -
 
 import argparse
 
-from arguments import parse_and_run, repeated, run_parser, uninterrupted_imports
+from arguments import parse_and_run, run_parser, uninterrupted_imports
 
 
 def main(a: argparse.Namespace) -> None:
@@ -29,7 +29,6 @@ def main(a: argparse.Namespace) -> None:
         seed=a.seed,
         skip_unreadable=a.skip_unreadable,
     )
-    summary.options = repeated(a)
     if is_main_process():
         print(summary)
 

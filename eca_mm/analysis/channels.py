@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from eca_mm.engine.inferencers import preprocessed
 from eca_mm.engine.predict import IMAGE_SUFFIXES, find_images
-from eca_mm.engine.preprocess import preprocessed
 from eca_mm.errors import UserError
 from eca_mm.models.attention import ChannelAttention
 

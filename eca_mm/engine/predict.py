@@ -11,10 +11,9 @@ import cv2
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from eca_mm.engine.building import building
 from eca_mm.engine.cam import draw_cam
 from eca_mm.engine.files import require
-from eca_mm.engine.inferencers import make_inferencer
+from eca_mm.engine.inferencers import make_inferencer, read_batch
 from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.output import make_folder, write_atomically
@@ -77,12 +76,10 @@ def predict(
     out = make_folder(out_dir, '--out-dir') if out_dir else None
     scope = cfg.get('default_scope', 'mmdet')
     with DefaultScope.overwrite_default_scope(scope):  # pipelines are built in it, whatever ran before
-        with building('a pipeline for images', cfg.to_dict()):
-            inferencer = make_inferencer(model)
+        inferencer = make_inferencer(model)
         if cam and out:
             for file in files:
-                batch = next(iter(inferencer.preprocess([file])))
-                picture = draw_cam(model, cam, batch if scope == 'mmpretrain' else batch[1], threshold)
+                picture = draw_cam(model, cam, read_batch(model, inferencer, [file]), threshold)
                 write_atomically(out / f'cam/{Path(file).stem}.png', cv2.imencode('.png', picture)[1].tobytes())
         if scope == 'mmpretrain':
             found = inferencer(files, show_dir=out and str(out / 'vis'))

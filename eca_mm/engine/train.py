@@ -129,12 +129,13 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
     finally:
         steady.close()
     trained = runner.iter > runner.resumed_iter
-    only_validated = not trained and getattr(runner.train_loop, 'validated', False)
     metrics = {
         name.removeprefix('val/'): float(buffer.current())
         for name, buffer in runner.message_hub.log_scalars.items()
-        if (trained or only_validated) and name.startswith('val/') and not name.endswith('time')
+        if name.startswith('val/') and not name.endswith('time')
     }
+    if not trained and not getattr(runner.train_loop, 'validated', False):
+        metrics = {}  # of an earlier run
     seconds, work_dir = time.perf_counter() - start, Path(cfg.work_dir)
     skipped = {path for part in all_gather_object(passed_over(runner.train_dataloader.dataset)) for path in part}
     return Summary(
@@ -144,8 +145,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
         runner.last_checkpoint,
         metrics,
         pictures.folder,
-        finished_before=not trained and not only_validated,
-        only_validated=only_validated,
+        trained=trained,
         unreadable=sorted(skipped),
     )
 

@@ -24,7 +24,7 @@ def test_a_run_and_a_finished_one(trained, tmp_path):
     assert len(list((summary.pictures / 'vis').iterdir())) == 2
     assert f'tensorboard --logdir {tmp_path / "work"}' in str(summary)
     again = trained(epochs=1, resume='auto')
-    assert again.metrics == {} and 'was finished already: nothing was trained' in str(again)
+    assert again.metrics == {} and 'was trained already; nothing was run' in str(again)
     assert again.checkpoint == summary.checkpoint
 
 
@@ -47,8 +47,8 @@ def test_seed(tmp_path):
 
 
 def test_summary():
-    summary = Summary('a b.py', Path('w d'), 60, Path('w d/x.pth'), options=['--cfg-options', 'k=(1, 2)'])
-    assert "test again   tools/test.py 'a b.py' 'w d/x.pth' --cfg-options 'k=(1, 2)'" in str(summary)
+    summary = Summary('configs/a b.py', Path('w d'), 60, Path('w d/x.pth'))
+    assert "test again   tools/test.py 'w d/a b.py' 'w d/x.pth'" in str(summary)
 
 
 def test_what_is_evaluated_is_said(classifier, tmp_path):

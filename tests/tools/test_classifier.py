@@ -88,13 +88,14 @@ def test_seed_compile_and_the_command_to_test_again(in_process, classifier, tmp_
     compiled = []
     monkeypatch.setattr(torch, 'compile', lambda function, **kwargs: compiled.append(kwargs) or function)
     run = ['train', classifier, '--work-dir', 'a b', '--seed', '3', '--compile']
-    screen = in_process(*run, *as_arguments(short(**NO_VALIDATION, epochs=1)), 'compile.backend=eager')
+    options = short(**NO_VALIDATION, epochs=1) | {'test_dataloader.dataset.indices': 8}
+    screen = in_process(*run, *as_arguments(options), 'compile.backend=eager')
     assert compiled == [dict(backend='eager')]
     checkpoint = tmp_path / 'a b/epoch_1.pth'
     assert torch.load(checkpoint, weights_only=False)['meta']['seed'] == 3
     words = shlex.split(re.search('test again +(.*)', screen)[1])
-    assert words[:5] == ['tools/test.py', str(classifier), str(checkpoint), '--work-dir', 'a b']
-    assert 'accuracy/top1' in in_process('test', *words[1:], 'test_dataloader.dataset.indices=8')
+    assert words == ['tools/test.py', f'a b/{classifier.name}', str(checkpoint)]
+    assert 'accuracy/top1' in in_process('test', *words[1:])
     assert json.loads((tmp_path / 'a b/metrics.json').read_text())['images'] == 8
 
 

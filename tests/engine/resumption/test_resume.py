@@ -80,7 +80,7 @@ def test_weights_alone(trained, epoch_1, tmp_path):
     nowhere = dict(type='Pretrained', checkpoint='nowhere.pth')
     weights = dict(load_from=str(tmp_path / 'bare.pth'), model__backbone__init_cfg=nowhere)
     started = trained(**NO_VALIDATION, epochs=1, **weights)
-    assert started.checkpoint.name == 'epoch_1.pth' and not started.finished_before
+    assert started.checkpoint.name == 'epoch_1.pth' and started.trained
 
 
 def test_load_from_what_lacks_attention(trained, tmp_path):
