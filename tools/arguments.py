@@ -41,7 +41,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('config', help='a file of configs/')
     p.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='changes by dotted key')
-    p.add_argument('--traceback', action='store_true', help='show where an error came up')
     return p
 
 
@@ -56,6 +55,7 @@ def run_parser(description: str | None) -> argparse.ArgumentParser:
 
 def parse_and_run(p: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
     """Parses the command line before anything of eca_mm is imported, which takes seconds, and runs a tool with it."""
+    p.add_argument('--traceback', action='store_true', help='show where an error came up')
     a = p.parse_args()
     with uninterrupted_imports():
         from eca_mm.cli import run_tool

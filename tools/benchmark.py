@@ -68,5 +68,4 @@ if __name__ == '__main__':
     p.add_argument('--threads', type=int, help="of torch on the CPU (torch's default)")
     p.add_argument('--out', default='work_dirs/benchmark', help='a folder or a .csv file (%(default)s)')
     p.add_argument('--force', action='store_true', help='write over a .csv file that exists')
-    p.add_argument('--traceback', action='store_true', help='show where an error came up')
     parse_and_run(p, main)

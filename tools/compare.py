@@ -45,5 +45,4 @@ if __name__ == '__main__':
     p.add_argument('--data-root', help='root of the dataset')
     p.add_argument('--work-dir', help='of runs and page (default: work_dirs/comparison_NAME_OF_THE_CONFIG)')
     p.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='changes by dotted key')
-    p.add_argument('--traceback', action='store_true', help='show where an error came up')
     parse_and_run(p, main)

@@ -41,5 +41,4 @@ if __name__ == '__main__':
         '--style', help="of a ResNet's bottlenecks: pytorch or caffe (default: as the file's config, or else pytorch)"
     )
     p.add_argument('--force', action='store_true', help='write over DST')
-    p.add_argument('--traceback', action='store_true', help='show where an error came up')
     parse_and_run(p, main)

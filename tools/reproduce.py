@@ -98,5 +98,4 @@ if __name__ == '__main__':
     p.add_argument('--json', type=Path, metavar='FILE', help='write every number there')
     p.add_argument('--report', type=Path, metavar='FOLDER', help='write a report: index.html, Markdown, CSV, JSON')
     p.add_argument('--write-index', action='store_true', help='write the model index and docs/results.md, from `all`')
-    p.add_argument('--traceback', action='store_true', help='show where an error came up')
     parse_and_run(p, main)
