@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from eca_mm.checkpoints.download import local_file
+from eca_mm.engine.classes import evaluators
 from eca_mm.engine.distributed import init_distributed
 from eca_mm.engine.files import check_data, require
 from eca_mm.engine.metrics import Metrics
@@ -49,8 +50,7 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
     local_file(str(checkpoint))  # a missing file is said before the data is read
     check_data(cfg, 'test_dataloader')
     if out is not None:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        coco = [e for e in evaluators if str(e.get('type')).split('.')[-1] == 'CocoMetric']
+        coco = [e for e in evaluators(cfg, 'test') if str(e.get('type')).split('.')[-1] == 'CocoMetric']
         if not coco:
             raise UserError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
         prefix = Path(out).expanduser()

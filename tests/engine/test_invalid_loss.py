@@ -7,13 +7,17 @@ from tests.support import NO_VALIDATION
 
 
 def test_it_ends_with_what_is_needed_to_go_on(trained, tmp_path):
-    """Finite in the first of two iterations of an epoch; the checkpoint of the first epoch is from before."""
+    """Finite in the first of two iterations of an epoch; the checkpoint of the first epoch is from before.
+
+    Of a step in two parts, all images are named.
+    """
     schedule = [dict(type='MultiStepLR', milestones=[1], gamma=1e38, by_epoch=True)]
     with pytest.raises(UserError, match='the loss is nan after iteration 4') as error:
-        trained(**NO_VALIDATION, epochs=3, param_scheduler=schedule, max_invalid_losses=1)
+        run = dict(NO_VALIDATION, epochs=3, param_scheduler=schedule, train_dataloader__batch_size=4)
+        trained(**run, max_invalid_losses=1)
     sentence = str(error.value)
     assert 'a learning rate of 1e+35' in sentence and sentence.count('.png') == 8
-    assert f'--resume {tmp_path}/work/epoch_1.pth' in sentence
+    assert f'--resume {tmp_path}/work/epoch_1.pth --overwrite with a lower learning rate' in sentence
     assert not (tmp_path / 'work/epoch_2.pth').exists()
 
 
