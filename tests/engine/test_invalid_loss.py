@@ -12,8 +12,8 @@ def test_it_ends_with_what_is_needed_to_go_on(trained, tmp_path):
     Of a step in two parts, all images are named.
     """
     schedule = [dict(type='MultiStepLR', milestones=[1], gamma=1e38, by_epoch=True)]
+    run = dict(NO_VALIDATION, epochs=3, param_scheduler=schedule, train_dataloader__batch_size=4)
     with pytest.raises(UserError, match='the loss is nan after iteration 4') as error:
-        run = dict(NO_VALIDATION, epochs=3, param_scheduler=schedule, train_dataloader__batch_size=4)
         trained(**run, max_invalid_losses=1)
     sentence = str(error.value)
     assert 'a learning rate of 1e+35' in sentence and sentence.count('.png') == 8
