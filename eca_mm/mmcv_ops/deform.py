@@ -2,8 +2,12 @@
 
 Source: mmcv 2.3.6, ``csrc/pytorch/{deform_conv,modulated_deform_conv}.cpp``; computed by torchvision's deform_conv2d,
 which samples and multiplies as mmcv does. Offsets (B, 2 D kH kW, H', W') are (y, x) pairs, masks (B, D kH kW, H', W'),
-D the number of groups of channels that share offsets. `columns` and `ones` are scratch memory of the C++ code.
+D the number of groups of channels that share offsets. `columns` and `ones` are scratch memory of the C++ code. The
+`sizes`, which mmcv gives by name, are those of the kernel, strides, paddings and dilations, and the numbers of groups.
 """
+
+# ruff: noqa: N803  (mmcv's names)
+from typing import Any
 
 import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
@@ -17,50 +21,28 @@ def deform_conv_forward(
     output: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,  # noqa: N803  (mmcv's names)
-    kH: int,  # noqa: N803
-    dW: int,  # noqa: N803
-    dH: int,  # noqa: N803
-    padW: int,  # noqa: N803
-    padH: int,  # noqa: N803
-    dilationW: int,  # noqa: N803
-    dilationH: int,  # noqa: N803
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **sizes: Any,
 ) -> None:
     """Writes the convolution of `input` (B, C, H, W), sampled at shifted positions, to `output` (B, C', H', W')."""
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    output.copy_(_forward(input, weight, offset, None, None, geometry))
+    output.copy_(_forward(input, weight, offset, None, None, sizes))
 
 
 def deform_conv_backward_input(
     input: Tensor,
     offset: Tensor,
-    gradOutput: Tensor,  # noqa: N803
-    gradInput: Tensor,  # noqa: N803
-    gradOffset: Tensor,  # noqa: N803
+    gradOutput: Tensor,
+    gradInput: Tensor,
+    gradOffset: Tensor,
     weight: Tensor,
     columns: Tensor,
-    kW: int,  # noqa: N803
-    kH: int,  # noqa: N803
-    dW: int,  # noqa: N803
-    dH: int,  # noqa: N803
-    padW: int,  # noqa: N803
-    padH: int,  # noqa: N803
-    dilationW: int,  # noqa: N803
-    dilationH: int,  # noqa: N803
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **sizes: Any,
 ) -> None:
     """Writes the gradients of the input and of the offsets.
 
     torchvision computes the weight's at the same time, and mmcv asks for it in its next call with the same `columns`
     and `gradOutput`: it waits there.
     """
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    gradients = _backward(gradOutput, input, weight, offset, None, None, geometry)
+    gradients = _backward(gradOutput, input, weight, offset, None, None, sizes)
     gradInput.copy_(gradients[0])
     gradOffset.copy_(gradients[2])
     columns.waiting = (gradOutput, gradients[1])  # type: ignore[attr-defined]
@@ -69,28 +51,17 @@ def deform_conv_backward_input(
 def deform_conv_backward_parameters(
     input: Tensor,
     offset: Tensor,
-    gradOutput: Tensor,  # noqa: N803
-    gradWeight: Tensor,  # noqa: N803
+    gradOutput: Tensor,
+    gradWeight: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,  # noqa: N803
-    kH: int,  # noqa: N803
-    dW: int,  # noqa: N803
-    dH: int,  # noqa: N803
-    padW: int,  # noqa: N803
-    padH: int,  # noqa: N803
-    dilationW: int,  # noqa: N803
-    dilationH: int,  # noqa: N803
-    group: int,
-    deformable_group: int,
     scale: float,
-    im2col_step: int,
+    **sizes: Any,
 ) -> None:
     """Adds `scale` times the weight's gradient (C', C / group, kH, kW) to `gradWeight`."""
     of_output, gradient = vars(columns).pop('waiting', (None, None))
     if of_output is not gradOutput:  # only the weight needs a gradient; its value plays no part in it
-        geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-        gradient = _backward(gradOutput, input, torch.zeros_like(gradWeight), offset, None, None, geometry)[1]
+        gradient = _backward(gradOutput, input, torch.zeros_like(gradWeight), offset, None, None, sizes)[1]
     gradWeight.add_(gradient, alpha=scale)
 
 
@@ -103,21 +74,11 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
     with_bias: bool,
+    **sizes: Any,
 ) -> None:
     """As :func:`deform_conv_forward`, each sample multiplied by its mask, plus `bias` (C')."""
-    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
-    output.copy_(_forward(input, weight, offset, mask, bias if with_bias else None, geometry))
+    output.copy_(_forward(input, weight, offset, mask, bias if with_bias else None, sizes))
 
 
 def modulated_deform_conv_backward(
@@ -134,35 +95,31 @@ def modulated_deform_conv_backward(
     grad_offset: Tensor,
     grad_mask: Tensor,
     grad_output: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
     with_bias: bool,
+    **sizes: Any,
 ) -> None:
     """Writes the gradients of input, weight, offset and mask, and of the bias where there is one."""
-    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
-    gradients = _backward(grad_output, input, weight, offset, mask, bias if with_bias else None, geometry)
+    gradients = _backward(grad_output, input, weight, offset, mask, bias if with_bias else None, sizes)
     for target, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask), gradients, strict=False):
         target.copy_(gradient)
     if with_bias:
         grad_bias.copy_(gradients[4])
 
 
-Geometry = tuple[int, int, int, int, int, int, int, int]  # stride, padding, dilation (each y, x), groups, offset groups
+def _geometry(sizes: dict[str, Any]) -> tuple[int, ...]:
+    """Stride, padding, dilation (each y, x), groups and groups of offsets, in the order of torchvision's operator."""
+    if 'dH' in sizes:
+        names = ['dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW']
+    else:
+        names = [f'{name}_{axis}' for name in ('stride', 'pad', 'dilation') for axis in 'hw']
+    return tuple(sizes[name] for name in (*names, 'group', 'deformable_group'))
 
 
 def _forward(
-    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, geometry: Geometry
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, sizes: dict[str, Any]
 ) -> Tensor:
     mask_, bias_ = _present(input, weight, mask, bias)
-    return torch.ops.torchvision.deform_conv2d(input, weight, offset, mask_, bias_, *geometry, mask is not None)
+    return torch.ops.torchvision.deform_conv2d(input, weight, offset, mask_, bias_, *_geometry(sizes), mask is not None)
 
 
 def _backward(
@@ -172,12 +129,12 @@ def _backward(
     offset: Tensor,
     mask: Tensor | None,
     bias: Tensor | None,
-    geometry: Geometry,
+    sizes: dict[str, Any],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of input, weight, offset, mask and bias."""
     mask_, bias_ = _present(input, weight, mask, bias)
     return torch.ops.torchvision._deform_conv2d_backward(
-        gradient, input, weight, offset, mask_, bias_, *geometry, mask is not None
+        gradient, input, weight, offset, mask_, bias_, *_geometry(sizes), mask is not None
     )
 
 

@@ -3,6 +3,7 @@
 mmcv asks for all its operators by name while it is imported, but calls only those that a network needs.
 """
 
+# ruff: noqa: F401  (mmcv looks the operators up here)
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -33,33 +34,6 @@ from eca_mm.mmcv_ops.roi_align import roi_align_backward, roi_align_forward
 from eca_mm.mmcv_ops.roi_pool import roi_pool_backward, roi_pool_forward
 
 IS_STAND_IN = True
-OPERATORS = (
-    bbox_overlaps,
-    carafe_backward,
-    carafe_forward,
-    carafe_naive_backward,
-    carafe_naive_forward,
-    deform_conv_backward_input,
-    deform_conv_backward_parameters,
-    deform_conv_forward,
-    masked_col2im_forward,
-    masked_im2col_forward,
-    modulated_deform_conv_backward,
-    modulated_deform_conv_forward,
-    ms_deform_attn_backward,
-    ms_deform_attn_forward,
-    nms,
-    nms_match,
-    roi_align_backward,
-    roi_align_forward,
-    roi_pool_backward,
-    roi_pool_forward,
-    sigmoid_focal_loss_backward,
-    sigmoid_focal_loss_forward,
-    softmax_focal_loss_backward,
-    softmax_focal_loss_forward,
-    softnms,
-)
 
 
 def get_compiler_version() -> str:
