@@ -10,7 +10,8 @@ from eca_mm.errors import UserError
 def backbone_config(text: str) -> dict[str, Any]:
     """The arguments of the backbone in the text of a config, those that are stated as literals; empty without a backbone.
 
-    MMDetection 1.x joins the files that a config inherits from, each below a line with its path; the later one counts.
+    MMDetection 1.x joins the files that a config inherits from, each below a line with its path; the later one counts. Where
+    a backbone is nested in another, as in ``AttentionBehind``, the outer one's arguments are over those of the inner.
 
     Args:
         text: Python that assigns ``model``, or ``backbone`` as in the line that a conversion prints.
@@ -20,6 +21,8 @@ def backbone_config(text: str) -> dict[str, Any]:
 
     >>> backbone_config('model = dict(backbone=dict(depth=50, style="caffe", norm_cfg=norm_cfg))')
     {'depth': 50, 'style': 'caffe'}
+    >>> backbone_config('backbone = dict(strides=(1, 2, 1, 1), backbone=dict(depth=50, strides=(1, 2, 2, 2)))')['strides']
+    (1, 2, 1, 1)
     """
     try:
         tree = ast.parse(re.sub(r'^[^\'"()=#\n]+\.py$', '', text, flags=re.MULTILINE))
@@ -30,9 +33,9 @@ def backbone_config(text: str) -> dict[str, Any]:
         if isinstance(statement, ast.Assign):
             name, value = ast.unparse(statement.targets[0]), statement.value
             found = [value] if name == 'backbone' else []
-            if name == 'model':  # which may be nested
-                found = [entries['backbone'] for node in ast.walk(value) if 'backbone' in (entries := _entries(node))]
-            for backbone in found:
+            if name in ('model', 'backbone'):  # which may be nested
+                found += [entries['backbone'] for node in ast.walk(value) if 'backbone' in (entries := _entries(node))]
+            for backbone in reversed(found):  # the innermost first
                 result |= _literal(backbone) if _entries(backbone) else {}
     return result
 

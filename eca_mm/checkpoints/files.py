@@ -1,6 +1,7 @@
 """Weights from files and names, into backbones, and into files: tensors and plain metadata, never code."""
 
 import contextlib
+import inspect
 import io
 import json
 import re
@@ -32,8 +33,8 @@ _OTHERS = {
 }
 
 
-# What no tensor tells of a ResNet, and what it usually is.
-_UNTOLD: dict[str, Any] = dict(style='pytorch', strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1))
+# What no tensor tells of a ResNet and its relatives.
+_UNTOLD = ('style', 'strides', 'dilations')
 
 
 @dataclass
@@ -121,11 +122,19 @@ def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any], source: st
 def _compare(backbone: nn.Module, config: Mapping[str, Any], what: str, names: Iterable[str]) -> None:
     bottlenecks = any(name.endswith('conv3') for name, _ in backbone.named_modules())  # whose stride the style moves
     for name in names if config else ():
-        own, stated = getattr(backbone, name, None), config.get(name, _UNTOLD[name])
-        if isinstance(own, tuple | list) and isinstance(stated, tuple):
-            own, stated = tuple(own), stated[: len(own)]
-        if own is not None and own != stated and (name != 'style' or bottlenecks):
+        own, stated = getattr(backbone, name, None), config.get(name, _default(type(backbone), name))
+        own, stated = (tuple(value) if isinstance(value, list) else value for value in (own, stated))
+        if None not in (own, stated) and own != stated and (name != 'style' or bottlenecks):
             raise UserError(f'{what}: its config says {name}={stated!r}, and the backbone has {name}={own!r}')
+
+
+def _default(kind: type, name: str) -> Any:
+    """The default of an argument of a class: its own, or that of the first base that names it; None without one."""
+    for cls in kind.__mro__:
+        parameter = inspect.signature(cls.__init__).parameters.get(name)
+        if parameter is not None and parameter.default is not parameter.empty:
+            return parameter.default
+    return None
 
 
 def _reason(key: str, value: Any) -> str:

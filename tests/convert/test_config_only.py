@@ -6,12 +6,14 @@ import re
 import pytest
 import torch
 import torchvision
+from mmengine.registry import MODELS
 from mmpretrain.registry import MODELS as MMPRETRAIN
 from torch import nn
 
 from eca_mm.checkpoints import check_checkpoint, load_backbone
 from eca_mm.checkpoints.config_text import backbone_config
 from eca_mm.checkpoints.files import Weights
+from eca_mm.checkpoints.weights import EmptyOnMeta
 from eca_mm.convert import convert_checkpoint
 from eca_mm.convert.checkpoint import convert_weights
 from eca_mm.models import AttentionResNet
@@ -181,6 +183,40 @@ def test_a_whole_model_has_the_style_of_its_file():
     checkpoint['meta'] = dict(cfg="model = dict(backbone=dict(style='caffe', dilations=(1, 1, 1, 2)))")
     with pytest.raises(ValueError, match=r'dilations=\(1, 1, 1, 2\), and the backbone has dilations=\(1, 1, 1, 1\)'):
         check_checkpoint(model('caffe'), checkpoint, 'x.pth')
+
+
+MMDET_RESNET = "dict(type='mmdet.ResNet', depth=50"
+BEHIND = (
+    "dict(type='eca_mm.AttentionBehind', backbone={}, behind=r'layer1.0.bn3', attention=dict(type='eca_mm.ECALayer'){})"
+)
+
+
+@pytest.mark.parametrize('backbone', [
+    "dict(type='mmdet.RegNet', arch='regnetx_400mf')",
+    "dict(type='mmpretrain.RegNet', arch='regnetx_400mf')",
+    "dict(type='mmdet.PyramidVisionTransformer', num_layers=[1, 1, 1, 1])",
+    BEHIND.format("dict(type='mmdet.RegNet', arch='regnetx_400mf')", ''),
+    BEHIND.format(f'{MMDET_RESNET}, strides=(1, 2, 2, 1))', ''),
+    BEHIND.format(f'{MMDET_RESNET}, strides=(1, 2, 2, 1))', ', strides=(1, 2, 1, 1)'),
+])  # fmt: skip
+def test_a_checkpoint_fits_the_backbone_of_its_own_config(backbone):
+    """Whatever the defaults of its class are, also those that the config does not state."""
+    with EmptyOnMeta():
+        model = nn.ModuleDict(dict(backbone=MODELS.build(eval(backbone))))
+    state = {key: torch.zeros(()).expand(value.shape) for key, value in model.state_dict().items()}
+    for text in (f'model = dict(backbone={backbone})', f'backbone={backbone}'):
+        check_checkpoint(model, dict(state_dict=state, meta=dict(cfg=text)), 'x.pth')
+
+
+@pytest.mark.parametrize('other', [dict(style='caffe'), dict(strides=(1, 2, 1, 1)), dict(dilations=(1, 1, 2, 2))])
+@pytest.mark.parametrize('kind', ['mmdet.ResNet', 'eca_mm.ECAResNet'])
+def test_what_a_config_leaves_out_is_the_default_of_the_class(kind, other):
+    with EmptyOnMeta():
+        model = nn.ModuleDict(dict(backbone=MODELS.build(dict(type=kind, depth=50, **other))))
+    state = {key: torch.zeros(()).expand(value.shape) for key, value in model.state_dict().items()}
+    checkpoint = dict(state_dict=state, meta=dict(cfg=f'model = dict(backbone=dict(type={kind!r}, depth=50))'))
+    with pytest.raises(ValueError, match=f'^x.pth: its config says {next(iter(other))}='):
+        check_checkpoint(model, checkpoint, 'x.pth')
 
 
 def test_says_what_it_cannot_know(tmp_path):
