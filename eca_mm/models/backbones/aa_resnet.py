@@ -34,3 +34,4 @@ class AAResNet(AttentionResNet):
                 conv: Any = block.conv2
                 options = {'size': size // 2 ** (stage + 2), **(augmentation or {})}
                 block.conv2 = AAConv2d(conv.in_channels, conv.out_channels, 3, conv.stride[0], **options)
+        self.train()  # frozen_stages counts for what came after the constructor of mmpretrain's too

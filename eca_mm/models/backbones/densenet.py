@@ -51,3 +51,4 @@ class AttentionDenseNet(StrictBackbone, DenseNet):
         for stage, layer in zip(self.stages, per_stage('attention', attention, self.num_stages), strict=True):
             for dense in stage.block:
                 put_behind(dense, layer, self.growth_rate)
+        self.train()  # frozen_stages counts for what came after the constructor of mmpretrain's too

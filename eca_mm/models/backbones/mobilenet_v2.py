@@ -68,6 +68,8 @@ class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
 
     def __init__(self, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
         super().__init__(attention, len(self.arch_settings), **kwargs)
+        # frozen_stages counts from here on, as DistributedDataParallel needs it; in mmpretrain's only from train() on.
+        self.train()
 
     def make_layer(self, out_channels: int, num_blocks: int, stride: int, expand_ratio: int) -> nn.Sequential:
         """One stage, as mmpretrain builds it, of our blocks."""

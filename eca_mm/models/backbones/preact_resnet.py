@@ -85,3 +85,4 @@ class AttentionPreActResNet(AttentionResNet):
         if self.num_stages == 4:
             self.layer4.add_module('norm', build_norm_layer(self.norm_cfg, self.layer4[-1].out_channels)[1])
             self.layer4.add_module('relu', nn.ReLU(inplace=True))
+        self.train()  # frozen_stages counts for what came after the constructor of mmpretrain's too

@@ -1,5 +1,7 @@
 """ResNeXt, pre-activation ResNet, DenseNet, Inception and AA-Net against timm's, torchvision's and their parts."""
 
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -12,10 +14,13 @@ from eca_mm.models import (
     AAResNet,
     AttentionDenseNet,
     AttentionInceptionV3,
+    AttentionMobileNetV2,
     AttentionPreActResNet,
     AttentionResNet,
     AttentionResNeXt,
     ECALayer,
+    ECAMobileNetV2,
+    ECAResNet,
 )
 from tests.support import randomize
 
@@ -132,6 +137,22 @@ def test_aa_resnet_augments_the_last_three_stages():
         network.eval().to('meta')
     x = torch.empty(2, 3, 96, 64, device='meta')
     assert [f.shape for f in model(x)] == [f.shape for f in plain(x)]
+
+
+@pytest.mark.parametrize(('make', 'stages'), [
+    (partial(AttentionResNet, 18, ECA), 4), (partial(ECAResNet, 50), 4), (partial(AttentionResNeXt, 50, ECA), 4),
+    (partial(AttentionPreActResNet, 50, ECA), 4), (partial(AAResNet, 50), 4), (partial(AttentionDenseNet, '121', ECA), 4),
+    (partial(AttentionMobileNetV2, ECA), 7), (ECAMobileNetV2, 7),
+])  # fmt: skip
+def test_frozen_stages_are_frozen_from_the_start(make, stages):
+    """DistributedDataParallel, which waits for the gradients of all that is not frozen, wraps the model before train()."""
+    for frozen in (0, 2, stages):
+        with EmptyOnMeta():
+            model = make(frozen_stages=frozen)
+        built = {name for name, p in model.named_parameters() if not p.requires_grad}
+        model.train()
+        assert built == {name for name, p in model.named_parameters() if not p.requires_grad}
+        assert built or (frozen, type(model)) == (0, AttentionDenseNet)
 
 
 @pytest.mark.parametrize(('make', 'sentence'), [
