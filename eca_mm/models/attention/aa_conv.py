@@ -31,6 +31,7 @@ class AAConv2d(nn.Module):
         value_ratio: Values per channel of the output.
         size: Height and width of the largest attended features whose distances have vectors of their own: 2 size - 1 for
             rows and as many for columns. Farther ones take that of the largest distance.
+        dilation: Of the convolution.
 
     Raises:
         UserError: If a number is not a positive integer, the kernel size is not odd, or there are fewer attended channels than
@@ -49,10 +50,12 @@ class AAConv2d(nn.Module):
         key_ratio: float = 0.2,
         value_ratio: float = 0.1,
         size: int = 28,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         in_channels, heads = positive_int('in_channels', in_channels), positive_int('heads', heads)
         stride, size = positive_int('stride', stride), positive_int('size', size)
+        dilation = positive_int('dilation', dilation)
         out_channels = in_channels if out_channels is None else positive_int('out_channels', out_channels)
         kernel_size = positive_int('kernel_size', kernel_size, 'a positive odd integer', lambda k: k % 2 == 1)
         keys = max(20, int(key_ratio * out_channels) // heads)  # per head
@@ -64,7 +67,8 @@ class AAConv2d(nn.Module):
             )
         self.heads, self.sizes = heads, (keys * heads, keys * heads, values * heads)
         convolved = out_channels - values * heads
-        self.conv = nn.Conv2d(in_channels, convolved, kernel_size, stride, kernel_size // 2, bias=False)
+        padding = kernel_size // 2 * dilation
+        self.conv = nn.Conv2d(in_channels, convolved, kernel_size, stride, padding, dilation, bias=False)
         self.pool = nn.Identity() if stride == 1 else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
         self.qkv = nn.Conv2d(in_channels, sum(self.sizes), 1)
         self.project = nn.Conv2d(values * heads, values * heads, 1)

@@ -1,5 +1,6 @@
 """The ResNet of AA-Net."""
 
+import math
 from typing import Any
 
 from mmengine.registry import MODELS
@@ -24,6 +25,7 @@ class AAResNet(AttentionResNet):
     """
 
     res_layers: list[str]
+    strides: tuple[int, ...]
 
     def __init__(self, depth: int, augmentation: dict[str, Any] | None = None, size: int = 224, **kwargs: Any) -> None:
         if depth not in (50, 101, 152):
@@ -32,6 +34,7 @@ class AAResNet(AttentionResNet):
         for stage, name in enumerate(self.res_layers[1:], 1):
             for block in self.get_submodule(name).children():
                 conv: Any = block.conv2
-                options = {'size': size // 2 ** (stage + 2), **(augmentation or {})}
-                block.conv2 = AAConv2d(conv.in_channels, conv.out_channels, 3, conv.stride[0], **options)
+                options = {'size': size // 4 // math.prod(self.strides[: stage + 1]), **(augmentation or {})}
+                shape = conv.in_channels, conv.out_channels, 3, conv.stride[0]
+                block.conv2 = AAConv2d(*shape, dilation=conv.dilation[0], **options)
         self.train()  # frozen_stages counts for what came after the constructor of mmpretrain's too

@@ -139,6 +139,18 @@ def test_aa_resnet_augments_the_last_three_stages():
     assert [f.shape for f in model(x)] == [f.shape for f in plain(x)]
 
 
+def test_dilated_aa_resnet():
+    options = dict(depth=50, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
+    with EmptyOnMeta():
+        model, plain = AAResNet(**options).eval().to('meta'), AttentionResNet(**options).eval().to('meta')
+    convs = [name for name, module in model.named_modules() if isinstance(module, AAConv2d)]
+    pairs = [(model.get_submodule(name), plain.get_submodule(name)) for name in convs]
+    assert all(ours.conv.dilation == theirs.dilation for ours, theirs in pairs)
+    assert {len(ours.row_distances) for ours, _ in pairs} == {2 * 28 - 1}  # of an image of 224 pixels
+    x = torch.empty(2, 3, 96, 64, device='meta')
+    assert [f.shape for f in model(x)] == [f.shape for f in plain(x)]
+
+
 @pytest.mark.parametrize(('make', 'stages'), [
     (partial(AttentionResNet, 18, ECA), 4), (partial(ECAResNet, 50), 4), (partial(AttentionResNeXt, 50, ECA), 4),
     (partial(AttentionPreActResNet, 50, ECA), 4), (partial(AAResNet, 50), 4), (partial(AttentionDenseNet, '121', ECA), 4),
