@@ -131,7 +131,7 @@ def _compare(backbone: nn.Module, config: Mapping[str, Any], what: str, names: I
 def _default(kind: type, name: str) -> Any:
     """The default of an argument of a class: its own, or that of the first base that names it; None without one."""
     for cls in kind.__mro__:
-        parameter = inspect.signature(cls.__init__).parameters.get(name)
+        parameter = inspect.signature(cls.__init__).parameters.get(name)  # type: ignore[misc]
         if parameter is not None and parameter.default is not parameter.empty:
             return parameter.default
     return None

@@ -24,9 +24,6 @@ class AAResNet(AttentionResNet):
         UserError: As both, and for another depth.
     """
 
-    res_layers: list[str]
-    strides: tuple[int, ...]
-
     def __init__(self, depth: int, augmentation: dict[str, Any] | None = None, size: int = 224, **kwargs: Any) -> None:
         if depth not in (50, 101, 152):
             raise UserError(f'depth must be 50, 101 or 152, got {depth!r}')

@@ -3,7 +3,7 @@
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmcv.cnn.bricks import build_plugin_layer
@@ -30,11 +30,13 @@ class AttentionBlock(nn.Module, ABC):
         attention_name: Where the layer is registered in the block, e.g. ``'eca'`` or ``'conv.eca'``; None without one.
     """
 
-    out_channels: int
-    with_cp: bool
     fused: bool | str = True
     folded = False
     attention_name: str | None = None
+
+    if TYPE_CHECKING:  # mmpretrain's classes have no types
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @property
     @abstractmethod
@@ -110,7 +112,9 @@ class AttentionBlock(nn.Module, ABC):
 class StrictBackbone(nn.Module):
     """Put before a backbone of mmpretrain: strictly loaded pretrained weights, and ``train`` and ``eval`` that return it."""
 
-    init_cfg: Any
+    if TYPE_CHECKING:  # mmpretrain's classes have no types
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def train(self, mode: bool = True) -> 'StrictBackbone':
         super().train(mode)

@@ -31,9 +31,6 @@ class AttentionDenseNet(StrictBackbone, DenseNet):
         UserError: For an unknown ``arch``, an attention that is not registered, or a sequence that has not one per block.
     """
 
-    stages: Any
-    num_stages: int
-    growth_rate: int
     arch_settings = {
         name: dict(growth_rate=growth_rate, depths=depths, init_channels=init_channels)
         for name, (growth_rate, depths, init_channels) in DENSENETS.items()

@@ -16,9 +16,6 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
     The layer is registered in ``conv``, hence the keys of checkpoints: ``layer3.1.conv.eca.conv.weight``.
     """
 
-    conv: Any  # nn.Sequential of mmcv's ConvModules
-    use_res_connect: bool
-
     def __init__(self, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.out_channels = self.conv[-1].out_channels
@@ -63,7 +60,6 @@ class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
         ValueError: For a stage in ``out_indices`` or ``frozen_stages`` that does not exist.
     """
 
-    arch_settings: list[list[int]]
     in_channels: int
 
     def __init__(self, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:

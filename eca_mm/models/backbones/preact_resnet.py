@@ -19,18 +19,7 @@ class PreActBottleneck(AttentionBottleneck):
     """
 
     preact = True  # whether they are here; the first block of a network follows those of the stem
-    conv1: Any
-    conv2: Any
-    conv3: Any
-    norm1_name: str
-    norm2_name: str
-    norm3_name: str
-    norm_cfg: dict[str, Any]
-    mid_channels: int
     downsample: Any
-    norm1: Any
-    norm2: Any
-    norm3: Any
 
     def __init__(self, in_channels: int, *args: Any, **kwargs: Any) -> None:
         super().__init__(in_channels, *args, **kwargs)
@@ -71,11 +60,6 @@ class AttentionPreActResNet(AttentionResNet):
     """
 
     arch_settings: Any = {depth: (PreActBottleneck, blocks) for depth, blocks in PREACT_RESNETS.items()}
-
-    layer1: Any
-    layer4: Any
-    num_stages: int
-    norm_cfg: dict[str, Any]
 
     def __init__(self, depth: int, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
         super().__init__(depth, attention, **{**kwargs, 'zero_init_residual': False})

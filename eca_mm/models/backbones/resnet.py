@@ -15,11 +15,6 @@ from eca_mm.models.backbones.common import Attention, AttentionBackbone, Attenti
 class _AttentionBlock(AttentionBlock):
     """A block ``ReLU(drop_path(attention(branch(x))) + shortcut(x))``."""
 
-    num_convs: int
-    relu: nn.Module
-    drop_path: nn.Module
-    downsample: nn.Module | None
-
     def __init__(self, *args: Any, attention: Attention = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fill_slot(attention)
