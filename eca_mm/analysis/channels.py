@@ -99,7 +99,7 @@ def _weights(layer: ChannelAttention, inputs: Tensor, output: Tensor) -> Tensor:
 
 
 def pooling_taps(model: Any, names: Sequence[str]) -> dict[str, Tap]:
-    """The global average pooling before the attention of blocks, or at the end of their branch without attention; or of modules.
+    """The global average pooling of what the attention of blocks gets, or would get if they had one; or of modules' outputs.
 
     Args:
         model: Of a config.
@@ -114,13 +114,10 @@ def pooling_taps(model: Any, names: Sequence[str]) -> dict[str, Tap]:
         if name not in known and not modules.get(name):
             near = difflib.get_close_matches(name, [*known, *modules], n=3, cutoff=0.5) or [*known, *modules][:5]
             raise UserError(f'the network has no {name!r}: did you mean {", ".join(filter(None, near))}?')
-        block = known.get(name)
-        if block is None:
-            taps[name] = Tap(modules[name], lambda inputs, output: output.mean((2, 3)))
-        elif block.slot is not None:
-            taps[name] = Tap(block.slot, lambda inputs, output: inputs.mean((2, 3)))
+        if name in known:
+            taps[name] = Tap(known[name].slot, lambda inputs, output: inputs.mean((2, 3)))
         else:
-            taps[name] = Tap(block.branch_end, lambda inputs, output: output.mean((2, 3)))
+            taps[name] = Tap(modules[name], lambda inputs, output: output.mean((2, 3)))
     return taps
 
 

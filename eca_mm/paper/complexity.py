@@ -62,7 +62,8 @@ def count_attention(
 
 def attention_layers(model: Any) -> list[tuple[int, nn.Module]]:
     """The layers in the blocks' attention slots, with their channels."""
-    return [(b.out_channels, b.slot) for b in model.modules() if getattr(b, 'slot', None) is not None]
+    blocks = [module for module in model.modules() if hasattr(module, 'slot')]
+    return [(block.out_channels, block.slot) for block in blocks if type(block.slot) is not nn.Identity]
 
 
 def count_classifier(

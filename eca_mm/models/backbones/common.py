@@ -27,33 +27,28 @@ class AttentionBlock(nn.Module, ABC):
         fused: Whether a fast path may compute the end of the block where it gives the same (docs/speed.md): True on CPUs,
             'triton' on GPUs too.
         folded: Whether gates are computed early where a norm is part of its convolution, as ``fuse_for_inference`` makes it.
-        attention_name: Where the layer is registered in the block, e.g. ``'eca'`` or ``'conv.eca'``; None without one.
+        attention_name: Where the layer is registered in the block, e.g. ``'eca'`` or ``'conv.eca'``; without one there is an
+            ``nn.Identity`` at ``'attention'`` or ``'conv.attention'``.
     """
 
     fused: bool | str = True
     folded = False
-    attention_name: str | None = None
+    attention_name: str
 
     if TYPE_CHECKING:  # mmpretrain's classes have no types
 
         def __getattr__(self, name: str) -> Any: ...
 
     @property
-    @abstractmethod
-    def branch_end(self) -> nn.Module:
-        """The module whose output the attention layer gets: the last one of the branch."""
-
-    @property
-    def slot(self) -> nn.Module | None:
-        """The attention layer, or None."""
-        return None if self.attention_name is None else self.get_submodule(self.attention_name)
+    def slot(self) -> nn.Module:
+        """The attention layer; an ``nn.Identity`` without one."""
+        return self.get_submodule(self.attention_name)
 
     def fill_slot(self, cfg: Attention, parent: str = '') -> None:
         """Builds the layer for ``out_channels`` and registers it in the submodule ``parent``, or in the block itself."""
-        if cfg is not None:
-            name, layer = build_attention(cfg, self.out_channels)
-            self.get_submodule(parent).add_module(name, layer)
-            self.attention_name = f'{parent}.{name}' if parent else name
+        name, layer = build_attention(cfg, self.out_channels) if cfg is not None else ('attention', nn.Identity())
+        self.get_submodule(parent).add_module(name, layer)
+        self.attention_name = f'{parent}.{name}' if parent else name
 
     @abstractmethod
     def residual(self, x: Tensor) -> Tensor:
@@ -98,10 +93,6 @@ class AttentionBlock(nn.Module, ABC):
 
         Takes the outputs of the branch's last norm and of the shortcut, (N, C', H', W'). This is what :meth:`fused_end` equals.
         """
-
-    def attend(self, out: Tensor) -> Tensor:
-        """The output of the attention layer, or ``out`` without one."""
-        return out if self.slot is None else self.slot(out)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.with_cp and x.requires_grad:

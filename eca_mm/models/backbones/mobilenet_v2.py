@@ -22,10 +22,6 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
         self.num_convs = len(self.conv)
         self.fill_slot(attention, 'conv')
 
-    @property
-    def branch_end(self) -> nn.Module:
-        return self.conv[self.num_convs - 1]
-
     def residual(self, x: Tensor) -> Tensor:
         *first, last = list(self.conv)[: self.num_convs]
         out = x
@@ -35,10 +31,10 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
         fused = self.fused_end(out, last.conv, last.norm, identity, False, (last,))
         if fused is not None:
             return fused
-        return self.attend(last(out)) if identity is None else self.tail(last(out), identity)
+        return self.slot(last(out)) if identity is None else self.tail(last(out), identity)
 
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
-        return self.attend(out) + identity
+        return self.slot(out) + identity
 
 
 @MODELS.register_module(force=True)  # over the function of eca_mm.models

@@ -31,17 +31,13 @@ class PreActBottleneck(AttentionBottleneck):
         for name in (self.norm1_name, 'conv1', self.norm2_name, 'conv2', self.norm3_name, 'conv3'):
             self._modules[name] = self._modules.pop(name)
 
-    @property
-    def branch_end(self) -> nn.Module:
-        return self.conv3
-
     def residual(self, x: Tensor) -> Tensor:
         y = self.relu(self.norm1(x)) if self.preact else x
         out = self.conv2(self.relu(self.norm2(self.conv1(y))))
         return self.tail(self.conv3(self.relu(self.norm3(out))), x if self.downsample is None else self.downsample(y))
 
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
-        return self.drop_path(self.attend(out)) + identity
+        return self.drop_path(self.slot(out)) + identity
 
 
 @MODELS.register_module(force=True)  # over the function of eca_mm.models

@@ -19,10 +19,6 @@ class _AttentionBlock(AttentionBlock):
         super().__init__(*args, **kwargs)
         self.fill_slot(attention)
 
-    @property
-    def branch_end(self) -> nn.Module:
-        return getattr(self, f'norm{self.num_convs}')
-
     def residual(self, x: Tensor) -> Tensor:
         out = x
         *first, last = range(1, self.num_convs + 1)
@@ -37,8 +33,8 @@ class _AttentionBlock(AttentionBlock):
         return self.tail(norm(conv(out)), identity)
 
     def tail(self, out: Tensor, identity: Tensor) -> Tensor:
-        out = self.drop_path(self.attend(out))
-        if self.slot is None:
+        out = self.drop_path(self.slot(out))
+        if type(self.slot) is nn.Identity:
             out += identity  # in place, as mmpretrain: a layer in the slot may need its output for backward
             return self.relu(out)
         return self.relu(out + identity)

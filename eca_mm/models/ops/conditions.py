@@ -10,7 +10,7 @@ from eca_mm.models.attention import ChannelAttention
 
 
 def usable(
-    z: Any, conv: nn.Module, norm: Any, attention: nn.Module | None, passed: Sequence[nn.Module], triton: bool = False
+    z: Any, conv: nn.Module, norm: Any, attention: nn.Module, passed: Sequence[nn.Module], triton: bool = False
 ) -> bool:
     """Whether the fast paths give, for the convolution's input z, what the layers give, and nobody observes the layers.
 
@@ -35,7 +35,7 @@ def fits(z: Any, *layers: Any, triton: bool = False) -> bool:
     mode that counts, a transform."""
     if type(z) is not Tensor:  # but a stand-in of torch.fx, or a fake tensor
         return False
-    dtypes = {p.dtype for layer in layers if layer is not None for p in layer.parameters()}
+    dtypes = {p.dtype for layer in layers for p in layer.parameters()}
     if z.device.type == 'cpu':
         fits = (
             z.dtype in (torch.float32, torch.float64) and dtypes <= {z.dtype} and not torch.is_autocast_enabled('cpu')
@@ -78,11 +78,10 @@ def pointwise(conv: Any) -> bool:
     )
 
 
-def hooked(layers: Sequence[nn.Module | None]) -> bool:
+def hooked(layers: Sequence[nn.Module]) -> bool:
     """Whether a hook waits for one of the layers, or for all modules."""
     return torch.nn.modules.module._has_any_global_hook() or any(
         m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
         for layer in layers
-        if layer is not None
         for m in layer.modules()
     )
