@@ -22,19 +22,9 @@ class ChannelAttention(nn.Module, ABC):
 
     _abbr_: str
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        place = {name: [name in vars(c) for c in cls.__mro__].index(True) for name in ('weights', 'fast_weights')}
-        if place['weights'] < place['fast_weights']:  # that of a base class has another formula
-            cls.fast_weights = ChannelAttention.fast_weights  # type: ignore[method-assign]
-
     @abstractmethod
     def weights(self, y: Tensor) -> Tensor:
         """Weights of the channels, (N, C), from their means ``y``, (N, C)."""
-
-    def fast_weights(self, y: Tensor) -> Tensor:
-        """The same as :meth:`weights`, for the fast paths of blocks, where no submodule needs to be called."""
-        return self.weights(y)
 
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(x, Tensor) and x.ndim != 4:  # torch.fx traces with a stand-in, which has no shape

@@ -69,11 +69,6 @@ class ECALayer(ChannelAttention):
     def weights(self, y: Tensor) -> Tensor:
         return self.conv(y[:, None])[:, 0].sigmoid()  # along the channels: (N, 1, C)
 
-    def fast_weights(self, y: Tensor) -> Tensor:
-        # One picture of N rows: a 1D convolution of one channel, and its backward, take a CPU five times as long.
-        w = self.conv.weight
-        return F.conv2d(y[None, None], w[None], padding=(0, w.shape[2] // 2))[0, 0].sigmoid()
-
 
 @MODELS.register_module()
 class ECANSLayer(ChannelAttention):

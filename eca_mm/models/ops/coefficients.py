@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eca_mm.models.attention import ChannelAttention
+from eca_mm.models.attention import ChannelAttention, ECALayer
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Coefficients:
         m, v = self.statistics(mean, var)
         a = self.norm.weight * (v + self.norm.eps).rsqrt()
         with torch.autocast(mean.device.type, enabled=False):
-            s = self.attention.fast_weights(a * (mean - m) + self.norm.bias)
+            s = _weights(self.attention, a * (mean - m) + self.norm.bias)
         return s * a, s * (self.norm.bias - a * m)
 
     @torch.no_grad()
@@ -63,8 +64,17 @@ class Folded:
         return [*self.attention.parameters()]
 
     def __call__(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        s = self.attention.fast_weights(mean + self.bias)
+        s = _weights(self.attention, mean + self.bias)
         return s, s * self.bias
+
+
+def _weights(attention: ChannelAttention, y: Tensor) -> Tensor:
+    """``attention.weights(y)``; by another operator for ECA itself, as a subclass may have another formula."""
+    if type(attention) is not ECALayer:
+        return attention.weights(y)
+    # One picture of N rows: a 1D convolution of one channel, and its backward, take a CPU five times as long.
+    w = attention.conv.weight
+    return F.conv2d(y[None, None], w[None], padding=(0, w.shape[2] // 2))[0, 0].sigmoid()
 
 
 class SmallGraph:
