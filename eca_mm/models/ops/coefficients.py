@@ -1,7 +1,6 @@
 """Batch norm and channel attention as one affine map per image and channel: the algebra of docs/speed.md, on (N, C) numbers."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,11 +81,9 @@ class SmallGraph:
 
     def __init__(self, function: Callable[..., Any], leaves: Sequence[Tensor | None]) -> None:
         self.leaves = [leaf if leaf is None else leaf.detach().requires_grad_() for leaf in leaves]
-        with ExitStack() as stack:
-            stack.enter_context(torch.enable_grad())
-            # Not the hooks of a checkpoint around: what it saves is small, and would be computed anew in our backward.
-            # Detached: an operator that keeps its output, with its own graph, would keep itself for ever.
-            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(Tensor.detach, _same))
+        # Not the hooks of a checkpoint around: what it saves is small, and would be computed anew in our backward.
+        # Detached: an operator that keeps its output, with its own graph, would keep itself for ever.
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(Tensor.detach, lambda saved: saved):
             self.with_grad = function(*self.leaves)
         self.outputs = tuple(output.detach() for output in self.with_grad)
 
@@ -106,7 +103,3 @@ def differentiable(output: Tensor, inputs: Sequence[Tensor], grad: Tensor) -> li
     wanted = [t for t in inputs if t.requires_grad]
     found = iter(torch.autograd.grad(output, wanted, grad, create_graph=True, allow_unused=True))
     return [next(found) if t.requires_grad else None for t in inputs]
-
-
-def _same(tensor: Tensor) -> Tensor:
-    return tensor
