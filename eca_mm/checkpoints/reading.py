@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from mmengine.runner import CheckpointLoader
 
 from eca_mm.checkpoints.download import is_own_download, local_file
 from eca_mm.checkpoints.weights import MOST, weights_of
-from eca_mm.checkpoints.whole import damage
 from eca_mm.errors import UserError
 
 _multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 renamed it
@@ -114,6 +114,20 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise UserError(f'{file} holds a {type(checkpoint).__name__}, not a dictionary of weights')
     return checkpoint
+
+
+def damage(file: str | Path) -> str | None:
+    """What is wrong with an archive that ``torch.save`` wrote: each of its entries has a checksum, which torch does not check.
+
+    Returns:
+        None for one that is whole; also for a file that is no such archive, and has no checksum.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entry = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
+        return str(error) if zipfile.is_zipfile(file) else None
+    return f'{entry} is not what its checksum says' if entry else None
 
 
 def _load_safetensors(file: Path) -> dict[str, Any]:

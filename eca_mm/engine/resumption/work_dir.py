@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from mmengine.dist import broadcast_object_list, is_main_process
 
 from eca_mm.checkpoints import read_meta
-from eca_mm.checkpoints.whole import damage
+from eca_mm.checkpoints.reading import damage
 from eca_mm.errors import ExistingFileError, MissingFileError, UserError
 from eca_mm.output import TEMPORARY, make_folder, write_atomically
 
