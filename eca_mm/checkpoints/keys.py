@@ -11,7 +11,7 @@ from torch import Tensor
 
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.checkpoints.tables import NETWORKS, STRANGERS, TIMM_ECA, VARIANTS, Pairs
-from eca_mm.checkpoints.weights import MOST, first_names, plain, shown
+from eca_mm.checkpoints.weights import first_names, plain, shown
 from eca_mm.errors import UserError
 
 
@@ -60,8 +60,6 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
     Raises:
         UserError: If the keys are of no network that this package has, or not of that source.
     """
-    if len(keys) > MOST:
-        raise UserError(f'these are {len(keys)} tensors, more than any network has that is known here')
     names, ours = [plain(key) for key in keys], f'({"|".join(NETWORKS.values())})'
     for layout in LAYOUTS:
         signs = [sign.replace('<ours>', ours) for sign in layout.signs if source in (None, layout.source)]

@@ -16,7 +16,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from eca_mm.checkpoints.download import is_own_download, local_file
-from eca_mm.checkpoints.weights import MOST, weights_of
+from eca_mm.checkpoints.weights import weights_of
 from eca_mm.errors import UserError
 
 _multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 renamed it
@@ -94,11 +94,6 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
     # Whatever its name, a file of safetensors begins with the length of its header, a JSON object.
     if file.suffix == '.safetensors' or (head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < size):
         return _load_safetensors(file)
-    parts = 0
-    with contextlib.suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(file) as archive:
-        parts = len(archive.filelist)
-    if parts > MOST:
-        raise UserError(f'{file} has {parts} parts, more than a checkpoint of any network here')
     if fault := damage(file):
         raise UserError(f'{file} is damaged: {fault}. Copy or download it again, or take an older one')
     with torch.serialization.safe_globals(_ALLOWED):

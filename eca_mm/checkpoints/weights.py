@@ -13,7 +13,6 @@ from eca_mm.errors import UserError
 
 _ENTRIES = ('state_dict', 'model')
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-MOST = 20_000  # tensors of a training, its optimiser's too; ten times as many would be read for a minute
 # How many models an average is of: torch's AveragedModel keeps it among the weights, and mmengine's.
 COUNTERS = ('n_averaged', 'steps')
 
@@ -53,21 +52,20 @@ def find_weights(
         advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
         raise UserError(f'{what} holds no weights: its entries are {first_names(state, 5)}{advice}')
     for key, value in tensors.items():
-        if value.layout != torch.strided or value.is_meta or _is_repeated(value):
-            kind = (
-                'sparse'
-                if value.layout != torch.strided
-                else 'without values'
-                if value.is_meta
-                else 'as few values repeated'
-            )
+        if kind := _no_dense(value):
             raise UserError(f'{what} has {shown(key)} {kind}: weights must be dense tensors')
     return entry, tensors
 
 
-def _is_repeated(tensor: Tensor) -> bool:
-    """Whether it claims more values than it brings, by strides of 0, and more than 2^30: any sum over it would not end."""
-    return tensor.numel() > 2**30 and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+def _no_dense(tensor: Tensor) -> str:
+    """What a tensor is instead of a dense one with values; '' for such a one."""
+    if tensor.layout != torch.strided:
+        return 'sparse'
+    if tensor.is_meta:
+        return 'without values'
+    # By strides of 0: any sum over it would not end.
+    repeated = tensor.numel() > 2**30 and tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+    return 'as few values repeated' if repeated else ''
 
 
 def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ FILES = {
     'a list': (saved(lambda m: [1]), 'holds a list'),
     'keys that are no text': (saved(lambda m: {1: torch.ones(1), None: torch.ones(1)}), 'holds no weights'),
     'weights that are no dictionary': (saved(lambda m: dict(state_dict=[1])), "a list under 'state_dict'"),
-    'junk keys': (saved(junk), 'more than any network'),
+    'junk keys': (saved(junk), '30000 without a place'),
 }  # fmt: skip
 
 
@@ -120,8 +120,7 @@ def test_files(name, classifier, model, tmp_path):
     assert part in refusal(lambda: convert_checkpoint(str(file), tmp_path / 'b.pth'), tmp_path)
     if name not in ('a long key', 'junk keys'):  # which a backbone passes over
         assert part in refusal(lambda: load_backbone(ECAResNet(18, 3), str(file)), tmp_path)
-    expected = 'without a place' if name == 'junk keys' else part
-    assert expected in refusal(lambda: load_model(classifier, file), tmp_path)
+    assert part in refusal(lambda: load_model(classifier, file), tmp_path)
 
 
 @pytest.mark.parametrize('name', ['random bytes', 'NaN', 'negative variances'])
