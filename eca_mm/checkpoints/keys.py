@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from eca_mm.checkpoints.renaming import Renaming
-from eca_mm.checkpoints.tables import NETWORKS, STRANGERS, TIMM_ECA, VARIANTS, Pairs
+from eca_mm.checkpoints.tables import NETWORKS, TIMM_ECA, VARIANTS, Pairs
 from eca_mm.checkpoints.weights import first_names, plain, shown
 from eca_mm.errors import UserError
 
@@ -65,9 +65,6 @@ def find_layout(keys: Collection[str], source: str | None = None) -> Layout:
         signs = [sign.replace('<ours>', ours) for sign in layout.signs if source in (None, layout.source)]
         if signs and all(any(re.fullmatch(sign, name) for name in names) for sign in signs):
             return layout
-    for sign, what in STRANGERS.items():
-        if any(re.fullmatch(sign, name) for name in names):
-            raise UserError(f'these are the weights of {what}')
     known = source or ', '.join(dict.fromkeys(layout.source for layout in LAYOUTS))
     *kinds, last = NETWORKS
     raise UserError(

@@ -94,11 +94,6 @@ NETWORKS = {
     'DenseNet': r'stages\.\d\.block\.\d+\.conv\d\.weight',
     'InceptionV3': r'Mixed_5b\.branch1x1\.conv\.weight',
 }
-# A pattern of keys of networks that look like one of ours -> what they are.
-STRANGERS = {
-    r'stages\.0\.blocks\.0\.norm3\.weight': 'a pre-activation ResNet of timm, which pools before its first norm, and the one '
-    'here, as in its paper, behind it: that is another network wherever this norm has a negative weight',
-}
 
 # A pattern of keys that only the other library has, and the pairs to apply when there is one.
 VARIANTS: tuple[tuple[str, Pairs], ...] = (

@@ -41,7 +41,7 @@ WRONG = {
     'light resnext': (
         of_timm('seresnext26d_32x4d'), {}, 'stages of (2, 2, 2, 2) blocks with 3 convolutions each are no ResNeXt-50, 101, 152',
     ),
-    'preact resnet': (of_timm('resnetv2_50'), {}, 'a pre-activation ResNet of timm, which pools before its first norm'),
+    'preact resnet': (of_timm('resnetv2_50'), {}, 'these are not the weights of a ResNet, ResNeXt, PreActResNet, '),
     'preact resnet to timm': (
         lambda: empty(AttentionPreActResNet, 50), dict(to='timm'),
         'PreActResNet is not converted to timm, only to mmpretrain, backbone',
