@@ -115,7 +115,6 @@ def _channels(network: nn.Module, names: list[str], sizes: tuple[int, int]) -> M
         network.get_submodule(name).register_forward_hook(lambda module, inputs, output, s=shapes: s.append(output))
         for name, shapes in seen.items()
     ]
-    modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
         with torch.no_grad():
@@ -125,11 +124,9 @@ def _channels(network: nn.Module, names: list[str], sizes: tuple[int, int]) -> M
         raise UserError(
             f'{type(network).__name__} takes no images of {size} pixels, choose other sizes: {error}'
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
+    for handle in handles:
+        handle.remove()
+    network.train()  # as it was built
     return {name: _axis(name, outputs) for name, outputs in seen.items()}
 
 
