@@ -35,10 +35,6 @@ __all__ = [*attention.__all__, *BACKBONES, 'fuse_for_inference']
 def __getattr__(name: str) -> Any:
     if name not in BACKBONES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    try:
-        import mmpretrain  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f'eca_mm.{name} needs mmpretrain, which does not import: {error}') from error
     return getattr(importlib.import_module('eca_mm.models.backbones'), name)
 
 
