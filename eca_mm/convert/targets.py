@@ -10,13 +10,6 @@ from eca_mm.errors import UserError
 from eca_mm.models.attention import eca_kernel_size
 
 # Those that have a name of their own.
-_RESNEXTS = dict(
-    torchvision=('resnext50_32x4d', 'resnext101_32x8d', 'resnext101_64x4d'),
-    timm=(
-        'resnext50_32x4d',
-        *(f'resnext101_{widths}d' for widths in ('32x4', '32x8', '32x16', '32x32', '64x4')),
-    ),
-)
 _DENSENETS = ('121', '161', '169', '201')
 _TIMM_ARGUMENTS = (('avg_down', 'avg_down'), ('in_channels', 'in_chans'))  # (ours, theirs)
 # timm chooses k and the width of SE by itself; a function of the channels, which differ from stage to stage, overrules it.
@@ -59,23 +52,16 @@ def _mobilenet_torchvision(network: Architecture) -> Target:
 
 def _resnet_torchvision(network: Architecture) -> Target:
     others = dict(network.arguments)
-    depth = others.pop('depth')
-    classes = network.plain_classifier('torchvision', others)
-    return Target(f'torchvision.models.resnet{depth}(num_classes={classes})', 'fc.')
-
-
-def _resnext_torchvision(network: Architecture) -> Target:
-    others = dict(network.arguments)
-    name, widths = _resnext_name(others, 'torchvision', ('groups', 'width_per_group'))
+    depth, widths = others.pop('depth'), _widths(network, others, 'groups', 'width_per_group')
     values = widths | dict(num_classes=network.plain_classifier('torchvision', others))
-    return Target(f'torchvision.models.{name}({arguments(values)})', 'fc.')
+    return Target(f'torchvision.models.resnet{depth}({arguments(values)})', 'fc.')
 
 
-def _resnext_name(others: dict[str, Any], library: str, names: tuple[str, str]) -> tuple[str, dict[str, Any]]:
-    """What a library calls a ResNeXt, and, where it has no name, a ResNet's and its arguments; takes them out of ``others``."""
-    depth, *widths = others.pop('depth'), others.pop('groups', 32), others.pop('width_per_group', 4)
-    name = 'resnext{}_{}x{}d'.format(depth, *widths)
-    return (name, {}) if name in _RESNEXTS[library] else (f'resnet{depth}', dict(zip(names, widths, strict=True)))
+def _widths(network: Architecture, others: dict[str, Any], groups: str, width: str) -> dict[str, Any]:
+    """What a ResNet needs to be a ResNeXt, by the names of a library; takes it out of ``others``."""
+    if network.family != 'ResNeXt':
+        return {}
+    return {groups: others.pop('groups', 32), width: others.pop('width_per_group', 4)}
 
 
 def _densenet_torchvision(network: Architecture) -> Target:
@@ -115,15 +101,7 @@ def _inception(network: Architecture, library: str, code: str, **options: Any) -
 
 def _resnet_timm(network: Architecture) -> Target:
     others = dict(network.arguments)
-    return _timm(network, f'resnet{others.pop("depth")}', {}, others)
-
-
-def _resnext_timm(network: Architecture) -> Target:
-    others = dict(network.arguments)
-    return _timm(network, *_resnext_name(others, 'timm', ('cardinality', 'base_width')), others)
-
-
-def _timm(network: Architecture, name: str, theirs: dict[str, Any], others: dict[str, Any]) -> Target:
+    depth, theirs = others.pop('depth'), _widths(network, others, 'cardinality', 'base_width')
     deep = others.pop('deep_stem', False)
     if deep:
         theirs |= dict(stem_type='deep', stem_width=others.pop('stem_channels', 64) // 2)
@@ -133,7 +111,7 @@ def _timm(network: Architecture, name: str, theirs: dict[str, Any], others: dict
     line = arguments(theirs | dict(num_classes=network.classes or 0))
     layer = _timm_attention(network)
     attention = f', block_args=dict(attn_layer={layer})' if layer else ''
-    return Target(f"timm.create_model('{name}', {line}{attention})", 'fc.', pairs=pairs, convolutions='.se.fc')
+    return Target(f"timm.create_model('resnet{depth}', {line}{attention})", 'fc.', pairs=pairs, convolutions='.se.fc')
 
 
 def _timm_attention(network: Architecture) -> str | None:
@@ -167,7 +145,7 @@ OURS: Targets = dict(
 OTHERS: dict[str, Targets] = dict(
     MobileNetV2=dict(torchvision=_mobilenet_torchvision),
     ResNet=dict(timm=_resnet_timm, torchvision=_resnet_torchvision),
-    ResNeXt=dict(timm=_resnext_timm, torchvision=_resnext_torchvision),
+    ResNeXt=dict(timm=_resnet_timm, torchvision=_resnet_torchvision),
     DenseNet=dict(timm=_densenet_timm, torchvision=_densenet_torchvision),
     InceptionV3=dict(
         timm=lambda network: _inception(network, 'timm', "timm.create_model('inception_v3', "),

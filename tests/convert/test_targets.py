@@ -50,7 +50,8 @@ NETWORKS = {
         'torchvision.models.mobilenet_v2(width_mult=1.0, num_classes=1000)',
     ),
     'torchvision resnext50': (
-        'torchvision', dict(type='AttentionResNeXt', depth=50), 2048, 'torchvision.models.resnext50_32x4d(num_classes=1000)',
+        'torchvision', dict(type='AttentionResNeXt', depth=50), 2048,
+        'torchvision.models.resnet50(groups=32, width_per_group=4, num_classes=1000)',
     ),
     'timm, ResNeXt with SE': (
         'timm', dict(type='AttentionResNeXt', depth=50, groups=16, attention=dict(type=SE, bias=True)), 2048,
@@ -105,14 +106,16 @@ def test_lines(build, line):
 
 
 @pytest.mark.parametrize('line', [
-    'torchvision.models.resnext101_32x8d(num_classes=1000)', 'torchvision.models.resnext101_64x4d(num_classes=1000)',
+    'torchvision.models.resnet101(groups=32, width_per_group=8, num_classes=1000)',
+    'torchvision.models.resnet101(groups=64, width_per_group=4, num_classes=1000)',
     'torchvision.models.resnet152(groups=32, width_per_group=4, num_classes=1000)',
     'torchvision.models.densenet169(num_classes=1000)',
     'torchvision.models.inception_v3(num_classes=9, aux_logits=True, init_weights=False)',
-    "timm.create_model('resnext101_32x16d', num_classes=1000)", "timm.create_model('densenet161', in_chans=1, num_classes=1000)",
+    "timm.create_model('resnet101', cardinality=32, base_width=16, num_classes=1000)",
+    "timm.create_model('densenet161', in_chans=1, num_classes=1000)",
     "timm.create_model('densenet121', growth_rate=32, block_config=(6, 12, 64, 48), bn_size=4, num_classes=0)",
-    "timm.create_model('resnext50_32x4d', stem_type='deep', stem_width=32, avg_down=True, num_classes=1000, "
-    "block_args=dict(attn_layer='se'))",
+    "timm.create_model('resnet50', cardinality=32, base_width=4, stem_type='deep', stem_width=32, avg_down=True, "
+    "num_classes=1000, block_args=dict(attn_layer='se'))",
 ])  # fmt: skip
 def test_comes_and_goes(line):
     """There and back every tensor has its name and its place, and is the same."""
