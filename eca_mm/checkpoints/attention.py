@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from eca_mm.checkpoints.keys import kernel_sizes
 from eca_mm.errors import UserError
 
 Attention = dict[str, Any] | None  # config of a layer
@@ -32,10 +31,10 @@ def stage_attention(stage: str, blocks: Sequence[Mapping[str, Tensor]], by_chann
 
 
 def _block_attention(block: Mapping[str, Tensor]) -> Attention:
-    if sizes := kernel_sizes({f'layer1.0.{key}': value for key, value in block.items()}):
-        shared = len(block['eca.conv.weight']) == 1  # by all channels
-        return dict(type='eca_mm.ECALayer' if shared else 'eca_mm.ECANSLayer', kernel_size=sizes[0])
     ranks = {key: value.ndim for key, value in block.items()}
+    if ranks.get('eca.conv.weight') == 3:
+        rows, _, k = block['eca.conv.weight'].shape  # one row that all channels share, or one of each
+        return dict(type='eca_mm.ECALayer' if rows == 1 else 'eca_mm.ECANSLayer', kernel_size=k)
     if ranks.get('se.fc1.weight') == 2:
         hidden, channels = block['se.fc1.weight'].shape
         bias = dict(bias=True) if 'se.fc1.bias' in block else {}

@@ -181,6 +181,7 @@ def test_what_does_not_matter_is_passed_over(extra, tmp_path):
     (lambda m: {k.replace('layer4.', 'layer999999999.'): v for k, v in m.items()}, 'stages of (2, 2, 2) blocks'),
     (lambda m: {k.replace('layer4.0', f'layer4.{"9" * 5000}'): v for k, v in m.items()}, 'missing'),
     (lambda m: m | {f'layer1.{i}.se.fc1.weight': torch.ones(64) for i in (0, 1)}, '2 without a place'),
+    (lambda m: m | {f'layer1.{i}.other.eca.conv.weight': torch.ones(1, 1, 3) for i in (0, 1)}, '2 without a place'),
     (lambda m: m | {f'layer1.{i}.se.conv.weight': torch.ones(64, 0, 1, 1) for i in (0, 1)}, '(64, 0, 1, 1)'),
     (lambda m: dict(state_dict=m, meta=dict(cfg='model=dict(backbone=dict(strides=5, plugins=7))')), 'strides=5'),
 ])  # fmt: skip
