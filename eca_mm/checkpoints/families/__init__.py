@@ -5,9 +5,7 @@ from eca_mm.checkpoints.families.base import Family, Tensors
 from eca_mm.checkpoints.families.densenet import DenseNet
 from eca_mm.checkpoints.families.inception_v3 import InceptionV3
 from eca_mm.checkpoints.families.mobilenet_v2 import MobileNetV2
-from eca_mm.checkpoints.families.preact_resnet import PreActResNet
-from eca_mm.checkpoints.families.resnet import ResNet
-from eca_mm.checkpoints.families.resnext import ResNeXt
+from eca_mm.checkpoints.families.resnet import PreActResNet, ResNet, ResNeXt
 from eca_mm.errors import UserError
 
 # The first that recognises the weights counts, so a ResNet, whose keys others have too, is last.

@@ -1,4 +1,4 @@
-"""ResNet."""
+"""ResNet, and its relatives with the same blocks: ResNeXt, and ResNet with norms before its convolutions."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from eca_mm.checkpoints.families.base import ConfigOnly, Family, Tensors, size_of
-from eca_mm.checkpoints.tables import RESNETS
+from eca_mm.checkpoints.tables import PREACT_RESNETS, RESNETS
 from eca_mm.errors import UserError
 
 _STAGES = list(product((1, 2, 4, 8, 16), repeat=4))
@@ -73,6 +73,33 @@ class ResNet(Family):
                     f'blocks of {channels} channels in stage {stage}, where a ResNet has {usual}: it is pruned, or wide'
                 )
         return {}
+
+
+class ResNeXt(ResNet):
+    """A ResNet whose 3x3 convolutions have groups: by their shapes, as all keys are a ResNet's."""
+
+    name = 'ResNeXt'
+    depths = {depth: blocks for depth, blocks in RESNETS.items() if blocks[0] == 3}
+
+    def recognises(self, weights: Tensors) -> bool:
+        inputs = [size_of(weights, f'backbone.layer1.0.conv{i}.weight', dim, 0) for i, dim in ((1, 0), (2, 1))]
+        return 0 < inputs[1] < inputs[0]
+
+    def widths(self, backbone: Tensors) -> dict[str, Any]:
+        width = size_of(backbone, 'layer1.0.conv2.weight', 1, 4)
+        found = dict(groups=size_of(backbone, 'layer1.0.conv2.weight', 0, 128) // width, width_per_group=width)
+        return {key: value for key, value in found.items() if value != dict(groups=32, width_per_group=4)[key]}
+
+
+class PreActResNet(ResNet):
+    """Of this package alone: no other library that is known here has weights of the same network."""
+
+    name = 'PreActResNet'
+    depths = {depth: (3, blocks) for depth, blocks in PREACT_RESNETS.items()}
+    avg_down = 'layer2.0.downsample.1.weight'
+
+    def recognises(self, weights: Tensors) -> bool:
+        return 'backbone.layer4.norm.weight' in weights
 
 
 def _check_stem(backbone: Tensors, half: int) -> None:
