@@ -12,10 +12,10 @@ import argparse
 
 from arguments import parse_and_run
 
-NOT_SETTINGS = ('names', 'detectors', 'peers', 'everything', 'out', 'force', 'traceback')
-
 
 def main(a: argparse.Namespace) -> None:
+    from dataclasses import fields
+
     import torch
 
     from eca_mm.analysis.speed import benchmark
@@ -25,18 +25,20 @@ def main(a: argparse.Namespace) -> None:
 
     if a.names and (a.detectors or not a.peers):
         raise UserError('--detectors and --no-peers choose among all models: leave them out beside names')
-    if a.everything and (a.names or a.detectors or a.out.endswith('.csv')):
+    given = {f.name: value for f in fields(BenchmarkSettings) if (value := getattr(a, f.name)) is not None}
+    chosen = a.names or a.detectors or not a.peers or given.keys() - {'device', 'rounds'}
+    if a.everything and (chosen or a.out.endswith('.csv')):
         raise UserError(
-            '--everything measures its own models into a folder: leave out names, --detectors and the .csv file'
+            '--everything measures its own models with its own settings into a folder: leave out all but --device, '
+            '--rounds and --out FOLDER'
         )
-    a.device = a.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    given.setdefault('device', 'cuda' if torch.cuda.is_available() else 'cpu')
     if a.everything:
-        for models, settings in everything(a.device, a.rounds):
+        for models, settings in everything(**given):
             print(report := benchmark(models, settings, a.out))
             print(f'written: {report.file}')
         return
-    models = benchmark_models(a.names, detectors=a.detectors, peers=a.peers)
-    settings = BenchmarkSettings(**{key: value for key, value in vars(a).items() if key not in NOT_SETTINGS})
+    models, settings = benchmark_models(a.names, detectors=a.detectors, peers=a.peers), BenchmarkSettings(**given)
     report = benchmark(models, settings, a.out, force=a.force)
     print(report)
     print(f'written: {report.file}')
@@ -48,23 +50,27 @@ if __name__ == '__main__':
     p.add_argument('--detectors', action='store_true', help='without names: Table 4 too')
     p.add_argument('--no-peers', dest='peers', action='store_false', help="without names: leave timm's networks out")
     p.add_argument(
-        '--everything', action='store_true', help='all measurements of docs/speed.md: only --device, --rounds'
+        '--everything',
+        action='store_true',
+        help='all measurements of docs/speed.md, beside which stand only --device, --rounds and --out',
     )
+    # What is not given is as in BenchmarkSettings, or as --everything has it.
     p.add_argument(
         '--modes',
         nargs='+',
         choices=('train', 'finetune', 'inference'),
-        default=('train', 'inference'),
         help='(train inference); finetune: training with norms on their running statistics, as in detectors',
     )
-    p.add_argument('--rounds', type=int, default=20, help='turns of each model (%(default)s)')
-    p.add_argument('--iterations', type=int, default=5, help='batches in a turn (%(default)s)')
-    p.add_argument('--batch', type=int, default=8, help='images in a batch (%(default)s)')
+    p.add_argument('--rounds', type=int, help='turns of each model (20, with --everything 15)')
+    p.add_argument('--iterations', type=int, help='batches in a turn (5)')
+    p.add_argument('--batch', type=int, help='images in a batch (8)')
     p.add_argument('--size', type=int, help='height and width of the images (224, detectors 800 x 1333)')
     p.add_argument('--device', choices=('cpu', 'cuda'), help='(cuda, if there is a GPU)')
-    p.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
-    p.add_argument('--channels-last', action='store_true', help='memory format of weights and images')
-    p.add_argument('--compile', action='store_true', help='torch.compile')
+    p.add_argument(
+        '--amp', action='store_const', const=True, help='mixed precision: float16 on a GPU, bfloat16 on a CPU'
+    )
+    p.add_argument('--channels-last', action='store_const', const=True, help='memory format of weights and images')
+    p.add_argument('--compile', action='store_const', const=True, help='torch.compile')
     p.add_argument('--threads', type=int, help="of torch on the CPU (torch's default)")
     p.add_argument('--out', default='work_dirs/benchmark', help='a folder or a .csv file (%(default)s)')
     p.add_argument('--force', action='store_true', help='write over a .csv file that exists')

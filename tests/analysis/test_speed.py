@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from eca_mm.analysis import speed
 from eca_mm.analysis.memory import peak_of_cpu, saved_for_backward
-from eca_mm.analysis.speed import Line, benchmark, interleave, summarise
+from eca_mm.analysis.speed import BenchmarkReport, Line, benchmark, interleave, summarise
 from eca_mm.analysis.workload import BenchmarkModel, BenchmarkSettings, Workload
 from eca_mm.engine import Interrupted, load_config
 from eca_mm.engine.model import build_model
@@ -229,5 +230,21 @@ def test_tool_refuses(refuse):
     assert 'batch must be at least 1, got 0' in refuse('benchmark', '--batch', 0)
     for option in ('--detectors', '--no-peers'):
         assert 'leave them out beside names' in refuse('benchmark', 'imagenet/resnet50', option)
-    for options in (['imagenet/resnet50'], ['--detectors'], ['--out', 'x.csv']):
-        assert 'leave out names, --detectors and the .csv file' in refuse('benchmark', '--everything', *options)
+
+
+@pytest.mark.parametrize('options', [
+    'imagenet/resnet50', '--detectors', '--no-peers', '--out x.csv', '--modes train', '--batch 8', '--size 64', '--iterations 5',
+    '--amp', '--channels-last', '--compile', '--threads 1',
+])  # fmt: skip
+def test_everything_is_measured_its_own_way(options, refuse, monkeypatch):
+    monkeypatch.setattr(speed, 'benchmark', None)  # which takes minutes
+    assert 'leave out all but --device, --rounds and --out' in refuse('benchmark', '--everything', *options.split())
+
+
+@pytest.mark.parametrize(('options', 'rounds'), [((), 15), (('--rounds', 3), 3)])
+def test_rounds_of_everything(options, rounds, in_process, monkeypatch, tmp_path):
+    measured = []
+    report = BenchmarkReport(tmp_path / 'x.csv', {}, [Line('m', 'train', 'm', *[1.0] * 6)])
+    monkeypatch.setattr(speed, 'benchmark', lambda models, settings, out: measured.append(settings) or report)
+    in_process('benchmark', '--everything', '--device', 'cpu', *options)
+    assert [settings.rounds for settings in measured] == [rounds] * 3
