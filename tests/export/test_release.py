@@ -57,6 +57,14 @@ def test_what_no_tensor_tells_is_released_too(small, checkpoint, tmp_path):
         convert_checkpoint(str(made.weights), tmp_path / 'timm.pth', to='timm')
 
 
+def test_names_the_dataset_that_is_wrapped(classifier, checkpoint, tmp_path):
+    inner = classifier.train_dataloader.dataset
+    for wrapped in (dict(type='RepeatDataset', times=2, dataset=inner), dict(type='ConcatDataset', datasets=[inner])):
+        classifier.train_dataloader.dataset = wrapped
+        made = release(classifier, str(checkpoint), tmp_path, force=True)
+        assert 'Training Data: ImageNet-1k' in made.entry
+
+
 def test_results(classifier, checkpoint, tmp_path):
     same, file = tmp_path / 'epoch_7.pth', tmp_path / 'metrics.json'
     same.symlink_to(checkpoint)
