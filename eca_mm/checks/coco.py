@@ -10,7 +10,9 @@ from eca_mm.checks.masks import is_short, mask_fault
 
 _LOST = 'mmdet reads one of them, and gives it the annotations of all'
 NO_LIST = Kind('lists that are missing', "COCO's format has the lists images, annotations and categories")
-NO_KEY = Kind('images, annotations or categories without a key', 'mmdet stops with a KeyError')
+NO_KEY = Kind(
+    'images, annotations or categories without a key or its value', 'mmdet stops with a KeyError or TypeError'
+)
 TWICE_IMAGE = Kind('image ids that occur twice', _LOST)
 TWICE_ANNOTATION = Kind('annotation ids that occur twice', 'mmdet refuses the file')
 TWICE_CATEGORY = Kind('ids or names of categories that occur twice', 'objects get the wrong class')
@@ -46,6 +48,10 @@ KEYS = dict(
     annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
     categories=('id', 'name'),
 )
+# What must be of a kind for anything to be looked up; of boxes, areas and sizes there are kinds of fault of their own.
+KINDS = dict.fromkeys(('id', 'image_id', 'category_id'), 'a number or text') | dict.fromkeys(
+    ('file_name', 'name'), 'text'
+)
 
 
 def check_coco(
@@ -65,8 +71,8 @@ def check_coco(
     for name in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             findings.add(NO_LIST, name)
-    for what, where in () if findings.counts else _lacking(content):
-        findings.add(NO_KEY, f'{where} has no {what!r}')
+    for where in () if findings.counts else _lacking(content):
+        findings.add(NO_KEY, where)
     if findings.counts:  # nothing below could be relied on
         return findings
     _check_ids(content, findings)
@@ -82,13 +88,20 @@ def count_classes(content: dict[str, Any]) -> dict[str, int]:
     return {c['name']: counts[c['id']] for c in content['categories']}
 
 
-def _lacking(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _lacking(content: dict[str, Any]) -> Iterator[str]:
     for name, keys in KEYS.items():
-        wanted = set(keys)
         for i, entry in enumerate(content[name]):
-            if not isinstance(entry, dict) or not wanted <= entry.keys():
-                lacks = next(key for key in keys if not isinstance(entry, dict) or key not in entry)
-                yield lacks, f'{name}[{i}]' + (f' (id {entry["id"]})' if lacks != 'id' else '')
+            of_entry = entry if isinstance(entry, dict) else {}
+            lacks = next((key for key in keys if key not in of_entry or not _is_usable(key, of_entry[key])), None)
+            if lacks is not None:
+                where = f'{name}[{i}]' + (f' (id {entry["id"]})' if lacks != 'id' else '')
+                got = f' that is {KINDS[lacks]}, got {entry[lacks]!r:.40}' if lacks in of_entry else ''
+                yield f'{where} has no {lacks!r}{got}'
+
+
+def _is_usable(key: str, value: Any) -> bool:
+    """Files are opened by their names, and ids and names are keys of dictionaries, so no lists; numbers are checked below."""
+    return isinstance(value, str) if key == 'file_name' else key not in KINDS or not isinstance(value, (list, dict))
 
 
 def _check_ids(content: dict[str, Any], findings: Findings) -> None:

@@ -107,6 +107,19 @@ def test_classes(classes, said, tmp_path):
     assert bool(train.findings.failures()) == (len(classes) == 3)
 
 
+UNUSABLE = [
+    ('images', 'id', [1], "images[0] has no 'id' that is a number or text, got [1]"),
+    ('images', 'file_name', ['1.png'], "images[0] (id 1) has no 'file_name' that is text, got ['1.png']"),
+    ('images', 'file_name', 5, "images[0] (id 1) has no 'file_name' that is text, got 5"),
+    ('annotations', 'id', {}, "annotations[0] has no 'id' that is a number or text, got {}"),
+    ('annotations', 'image_id', [1], "annotations[0] (id 1) has no 'image_id' that is a number or text, got [1]"),
+    ('annotations', 'category_id', [1], "annotations[0] (id 1) has no 'category_id' that is a number or text, got [1]"),
+    ('annotations', 'category_id', {}, "annotations[0] (id 1) has no 'category_id' that is a number or text, got {}"),
+    ('categories', 'id', [1], "categories[0] has no 'id' that is a number or text, got [1]"),
+    ('categories', 'name', ['cat'], "categories[0] (id 1) has no 'name' that is text, got ['cat']"),
+]  # fmt: skip
+
+
 def test_files_that_are_none(tmp_path):
     """Of no JSON, of other JSON, and what a config forgets: nothing is a traceback."""
     faults.write_split(tmp_path, 'val', faults.coco(2))
@@ -119,6 +132,11 @@ def test_files_that_are_none(tmp_path):
         ('{"images": [', 'annotations that cannot be read: 1 (JSONDecodeError'),
         ('[]', 'lists that are missing: 3 (images; annotations; categories)'),
         (json.dumps(faults.coco(1) | dict(images=[dict(id=1)])), "images[0] (id 1) has no 'file_name'"),
+        (json.dumps(faults.coco(1) | dict(images=[5])), "images[0] has no 'id'"),
+        *(
+            (json.dumps(faults.coco(1) | {name: [faults.coco(1)[name][0] | {key: value}]}), said)
+            for name, key, value, said in UNUSABLE
+        ),
         (json.dumps(faults.coco(1) | dict(annotations=[])), 'files without a usable object'),
     ):
         (tmp_path / 'train.json').write_text(text)
