@@ -15,7 +15,9 @@ NAMES = ('AP', 'AP50', 'AP75', 'APS', 'APM', 'APL', 'AR1', 'AR10', 'AR100', 'ARS
 BACKENDS = ('pycocotools', 'faster-coco-eval')
 
 
-def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocotools') -> tuple[str, dict[str, float]]:
+def score(
+    predictions: str | Path, ann_file: str | Path, backend: str = 'pycocotools'
+) -> tuple[str, dict[str, float], int]:
     """COCO's twelve numbers for a result file, over all images of the annotations.
 
     Args:
@@ -25,7 +27,8 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
         backend: 'pycocotools', or 'faster-coco-eval', which is optional.
 
     Returns:
-        'bbox' or 'segm', whichever the file holds, and those of ``NAMES`` as fractions; -1 where there is nothing to detect.
+        'bbox' or 'segm', whichever the file holds; those of ``NAMES`` as fractions, -1 where there is nothing to detect; and
+        the number of images.
 
     Raises:
         MissingFileError: If a file does not exist.
@@ -52,7 +55,7 @@ def score(predictions: str | Path, ann_file: str | Path, backend: str = 'pycocot
                 found = [_mask(p, reference) for p in found]
             e = evaluation(reference, reference.loadRes(found), kind)
             e.evaluate(), e.accumulate(), e.summarize()
-    return kind, dict(zip(NAMES, map(float, e.stats), strict=False))
+    return kind, dict(zip(NAMES, map(float, e.stats), strict=False)), len(truth['images'])
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Accuracies of the papers' rows: from the metrics of work directories, from checkpoints, or from files of predictions."""
 
 import difflib
-import json
 import re
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -150,8 +149,7 @@ def _scored(tables: Sequence[Table], assignment: str, ann_file: str | Path, back
         near = difflib.get_close_matches(row, rows, n=1)
         hint = f'did you mean {near[0]!r}?' if near else f'they have {", ".join(sorted(rows))}'
         raise UserError(f'no row {row!r} in the tables that are asked for; {hint}')
-    kind, numbers = score(file, ann_file, backend)
-    images = len(json.loads(Path(ann_file).read_bytes())['images'])
+    kind, numbers, images = score(file, ann_file, backend)
     metrics = Metrics({m.name: numbers[m.column] for m in BENCHMARKS[kind].metrics}, images)
     found = _measurements(tables, row, metrics, f'measured now ({file})')
     if not found:
