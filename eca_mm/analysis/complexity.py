@@ -4,17 +4,13 @@ A count is a table of rules, module -> operations, as in fvcore. Only shapes mat
 device.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
 from eca_mm.models.attention import CBAMLayer, ChannelAttention
 
@@ -86,66 +82,36 @@ MMCV = Convention(
 )
 
 
-@dataclass
-class Count:
-    """Operations of one forward pass."""
-
-    by_kind: Counter[str] = field(default_factory=Counter)  # by class of module, or by operator
-    uncounted: Counter[str] = field(default_factory=Counter)  # calls of what computes something and has no rule
-
-    @property
-    def total(self) -> int:
-        return self.by_kind.total()
-
-
 def parameters(model: nn.Module, trainable: bool = False) -> int:
     """Number of a model's parameters, or of those that are trained."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
 
 
-def count_modules(model: nn.Module, forward: Callable[[], object], convention: Convention) -> Count:
-    """Operations of ``forward()``, which runs ``model`` once, by a table of rules at the calls of the model's modules."""
+def count_modules(model: nn.Module, forward: Callable[[], object], convention: Convention) -> int:
+    """Operations of ``forward()``, which runs ``model`` once, by a table of rules at the calls of the model's modules.
+
+    Modules without a rule cost nothing.
+    """
     calls: dict[nn.Module, int] = {}
-    count = Count()
 
     def observe(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         rule = next((convention.rules[t] for t in type(module).__mro__ if t in convention.rules), None)
         if rule is not None:
             before = 0 if convention.shared == 'last' else calls.get(module, 0)
             calls[module] = before + rule(module, inputs[0], output)
-        elif next(module.children(), None) is None:
-            count.uncounted[type(module).__name__] += 1
 
     with ExitStack() as hooks:
         for module in model.modules():
             hooks.enter_context(module.register_forward_hook(observe))
         forward()
-    for module, operations in calls.items():
-        count.by_kind[type(module).__name__] += operations
-    return count
+    return sum(calls.values())
 
 
-def count_operators(forward: Callable[[], object]) -> Count:
+def count_operators(forward: Callable[[], object]) -> int:
     """Multiply-adds of ``forward()``: of every convolution and matrix product that torch executes, by PyTorch's formulas.
 
-    Nothing else is counted; what else is executed is listed as uncounted, but for views and the making of tensors.
+    Nothing else is counted.
     """
-    with _Operators() as operators:
+    with FlopCounterMode(display=False) as counter:
         forward()
-    return operators.count
-
-
-class _Operators(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = Count()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        operator = func.overloadpacket
-        view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
-        if operator in flop_registry:  # two FLOPs are one multiply-add
-            self.count.by_kind[operator.__name__] += flop_registry[operator](*args, **(kwargs or {}), out_val=out) // 2
-        elif not view and args and torch.is_tensor(args[0]):
-            self.count.uncounted[operator.__name__] += 1
-        return out
+    return counter.get_total_flops() // 2  # two FLOPs are one multiply-add

@@ -15,21 +15,19 @@ def test_by_hand():
     model.to('meta')
     macs, elements, eca = 2 * 8 * 25 * 27, 2 * 8 * 25, 2 * 8 * 3
     thop = count_modules(model, lambda: model(image), THOP)
-    assert thop.total == macs + 4 * elements + elements + elements + eca
+    assert thop == macs + 4 * elements + elements + elements + eca
     mmcv = count_modules(model, lambda: model(image), MMCV)
-    assert mmcv.total == macs + elements + 2 * elements + elements + elements + eca
-    honest = count_operators(lambda: model.eval()(image))
-    assert honest.total == macs + eca
-    assert set(honest.uncounted) == {'native_batch_norm', 'relu', 'mean', 'sigmoid', 'mul'}
+    assert mmcv == macs + elements + 2 * elements + elements + elements + eca
+    assert count_operators(lambda: model.eval()(image)) == macs + eca
     assert parameters(model) == 3 * 8 * 9 + 8 + 16 + 3
 
 
 def test_shared_modules():
     relu, x = nn.ReLU(), torch.empty(1, 4, device='meta')
     model = nn.Sequential(nn.Linear(4, 8, device='meta'), relu, nn.Linear(8, 2, device='meta'), relu, nn.Tanh())
-    assert count_modules(model, lambda: model(x), THOP).by_kind['ReLU'] == 2
-    count = count_modules(model, lambda: model(x), MMCV)
-    assert count.by_kind == {'ReLU': 10, 'Linear': 48} and count.uncounted == {'Tanh': 1}
+    linear = 4 * 8 + 8 * 2
+    assert count_modules(model, lambda: model(x), MMCV) == linear + 8 + 2  # both calls of the ReLU, and none of Tanh
+    assert count_modules(model, lambda: model(x), THOP) == 2 * linear - 8 - 2 + 2  # its last call
 
 
 def test_mmcv_s_own_counter_agrees():
@@ -37,7 +35,7 @@ def test_mmcv_s_own_counter_agrees():
     theirs, _ = get_model_complexity_info(model, (3, 64, 96), print_per_layer_stat=False, as_strings=False)
     image = torch.empty(1, 3, 64, 96, device='meta')
     model.to('meta')
-    assert count_modules(model, lambda: model(image), MMCV).total == theirs
+    assert count_modules(model, lambda: model(image), MMCV) == theirs
 
 
 def test_hooks_are_removed():
