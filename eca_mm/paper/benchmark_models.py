@@ -23,7 +23,7 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
 
     Args:
         names: Configs of the tables that are timed, or peers. Each brings the first row of its group along, which it is
-            compared with. By default all classifiers that have a config. With '@layers' behind it, a config's blocks end
+            compared with. By default all classifiers. With '@layers' behind it, a config's blocks end
             layer by layer, without the fast paths of docs/speed.md; with '@triton', by them on a GPU too.
         detectors: Without names: the detectors too.
         peers: Without names: timm's networks too, if timm is installed: 'timm/resnet50', 'timm/seresnet50',
@@ -31,7 +31,7 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
             ``block_args=dict(attn_layer='se')`` or ``'eca'``, and timm's defaults otherwise.
 
     Raises:
-        UserError: If a name is unknown or has no config.
+        UserError: If a name is unknown, or timm is not installed for it.
     """
     rows = sorted(_rows(), key=lambda model: model.detector)
     known = {model.name: model for model in (*rows, *_peers())}
@@ -42,8 +42,6 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
         build = partial(_build_fused, m.build, False if end == 'layers' else end)
         known[f'{m.name}@{end}'] = m._replace(name=f'{m.name}@{end}', build=build)
     for name in sorted(wanted - set(known)):
-        if any(row.config == name for table in TABLES.values() if table.timed for row in table.rows):
-            raise UserError(f'{name} has no implementation yet: there is no configs/{name}.py')
         if name.startswith('timm/') and not importlib.util.find_spec('timm'):
             raise UserError(f'{name} needs timm: pip install timm')
         near = difflib.get_close_matches(name, known, n=3)
@@ -92,7 +90,7 @@ def _build_fused(build: Callable[[], nn.Module], fused: bool | str) -> nn.Module
 
 def _rows() -> Iterator[BenchmarkModel]:
     for table in (t for t in TABLES.values() if t.timed):
-        for row in (row for row in table.rows if row.is_implemented):
+        for row in table.rows:
             yield BenchmarkModel(row.config, table.first_of_group(row).config, row.build, table.benchmark != 'class')
 
 

@@ -89,7 +89,7 @@ def _cell(table: Table, row: Row, column: str, measured: Measurement | None, tol
     if paper is not None and kind is not None and kind.as_ratio:
         paper = f'{float(paper) / float(table.first_of_group(row).printed[column] or "nan"):.2f}'
     if measured is None:
-        how = table.columns[column].command(row) if row.is_implemented else 'no implementation yet'
+        how = table.columns[column].command(row)
         return Cell(table, row.config, column, paper, None, None, 'not measured', how)
     if not measured.comparable:
         status: Status = 'not comparable'

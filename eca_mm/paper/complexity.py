@@ -19,7 +19,7 @@ SOURCE = 'measured now'
 
 
 def measure_complexity(tables: Iterable[Table]) -> Measured:
-    """Counts of every row that has a config, on the meta device: no data, weights or GPU.
+    """Counts of every row, on the meta device: no data, weights or GPU.
 
     Beside the paper's columns come 'Parameters', all of them in 10^6, and 'GMACs', the multiply-adds of convolutions and
     matrix products in 10^9, if the table has operations.
@@ -29,7 +29,6 @@ def measure_complexity(tables: Iterable[Table]) -> Measured:
         for table in tables
         if table.count is not None
         for row in table.rows
-        if row.is_implemented
         for column, measurement in table.count(row).items()
         if column in (*table.columns, *ALL_COUNTED)
     }, []

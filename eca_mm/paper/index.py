@@ -85,7 +85,7 @@ def _tables_by_metafile() -> dict[str, list[Table]]:
 
 def _rows(tables: Iterable[Table]) -> list[Row]:
     """Each config once, in the order of the tables."""
-    return list({row.config: row for table in tables for row in table.rows if row.is_implemented}.values())
+    return list({row.config: row for table in tables for row in table.rows}.values())
 
 
 def _yaml(content: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from eca_mm.paths import CONFIGS
 class Row:
     """One line of a table."""
 
-    config: str  # the file in configs/ that stands for it, without .py; it need not exist yet
+    config: str  # the file in configs/ that stands for it, without .py
     method: str  # as the paper calls it
     group: str  # what it is compared within: a backbone, or a detector with a backbone
     printed: dict[str, str | None]  # by column, the unit included; None where the paper has no number
@@ -26,10 +26,6 @@ class Row:
     @property
     def file(self) -> Path:
         return CONFIGS / f'{self.config}.py'
-
-    @property
-    def is_implemented(self) -> bool:
-        return self.file.is_file()
 
     def build(self) -> nn.Module:
         """The model of the config, with random weights."""
@@ -119,10 +115,6 @@ class Table:
     def name(self) -> str:
         """What :command:`tools/reproduce.py` calls it: 'table4'."""
         return re.sub(r'\W', '', self.label.lower())
-
-    def row(self, config: str) -> Row:
-        """The row of a config; StopIteration if there is none."""
-        return next(row for row in self.rows if row.config == config)
 
     def first_of_group(self, row: Row) -> Row:
         """The row that the others of its group are compared with."""

@@ -13,7 +13,7 @@ from eca_mm.paper.complexity import build_on_meta, measure_complexity
 def test_every_printed_number(cells):
     """To the last digit, but for those whose reasons are known, and these within 2 %."""
     names = ('Param.', 'FLOPs', 'GFLOPs')
-    printed = [c for c in cells if c.column in names and c.table.row(c.row).is_implemented]
+    printed = [c for c in cells if c.column in names]
     assert len(printed) == 10 + 18 * 2 + 12 * 2
     explained = {place for table in TABLES.values() for place in table.explained}
     assert {(c.row, c.column, c.ours) for c in printed if c.status != 'match'} == explained

@@ -15,7 +15,7 @@ KEY = 'table2', 'imagenet/eca_resnet50', 'Training'
 
 
 class TestBenchmarkModels:
-    def test_default_is_all_of_table_2_that_has_a_config_and_timm(self):
+    def test_default_is_all_of_table_2_and_timm(self):
         names = [c.name for c in benchmark_models()]
         assert {f'imagenet/{a}resnet{n}' for a in ('', 'se_', 'eca_') for n in (50, 101, 152)} <= set(names)
         assert {f'timm/{a}resnet{n}' for a in ('', 'se', 'eca') for n in (50, 101, 152)} <= set(names)
@@ -49,11 +49,6 @@ class TestBenchmarkModels:
     def test_wrong_name(self, name, sentence):
         with pytest.raises(ValueError, match=re.escape(sentence)):
             benchmark_models([name])
-
-    def test_a_row_without_a_config(self, monkeypatch, tmp_path):
-        monkeypatch.setattr('eca_mm.paper.table.CONFIGS', tmp_path)
-        with pytest.raises(ValueError, match='imagenet/a2_resnet50 has no implementation yet'):
-            benchmark_models(['imagenet/a2_resnet50'])
 
 
 @pytest.fixture

@@ -50,6 +50,10 @@ def test_columns_of_the_same_experiment_agree():
         assert of_table_2.get(row.config, row.printed)['Top-5'] == row.printed['Top-5']
 
 
+def test_every_row_has_its_config():
+    assert not [row.config for table in TABLES.values() for row in table.rows if not row.file.is_file()]
+
+
 def test_select():
     with pytest.raises(ValueError, match="no table 'tabel4': there are table1, table2"):
         select_tables(['table1', 'tabel4'])
