@@ -1,17 +1,17 @@
 """Figures of matplotlib in one style, and their files."""
 
 import io
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 
 from eca_mm.errors import UserError
 from eca_mm.output import check_output, write_atomically
 
-Draw = TypeVar('Draw', bound=Callable[..., Any])
 FORMATS = ('.png', '.svg', '.pdf')
 BLACK = '#1f1f1d'
 STYLE: Any = {
@@ -21,6 +21,7 @@ STYLE: Any = {
     'axes.spines.top': False,
     'axes.spines.right': False,
 }
+styled = mpl.rc_context(STYLE)  # has a function draw in it
 
 
 def check_figure(file: str | Path, *, force: bool = False) -> Path:
@@ -38,8 +39,6 @@ def check_figure(file: str | Path, *, force: bool = False) -> Path:
 
 def save_figure(figure: Any, file: Path, numbers: Mapping[str, Any]) -> list[Path]:
     """Writes a figure, and as .npz beside it the numbers that it shows; returns both paths."""
-    import matplotlib as mpl
-
     picture, arrays = io.BytesIO(), io.BytesIO()
     suffix = file.suffix.lower().strip('.')
     with mpl.rc_context({**STYLE, 'svg.hashsalt': file.name}):
@@ -49,27 +48,7 @@ def save_figure(figure: Any, file: Path, numbers: Mapping[str, Any]) -> list[Pat
     return [write_atomically(file, picture.getvalue()), write_atomically(file.with_suffix('.npz'), arrays.getvalue())]
 
 
-def figure_of(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
+def figure_of(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
     """A figure and its panels (rows, columns), each of this size in inches."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
     return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def whole_numbers(panel: Any) -> None:
-    """Labels of channels, which have no fractions."""
-    panel.xaxis.get_major_locator().set_params(integer=True)
-
-
-def styled(draw: Draw) -> Draw:
-    """Has a function draw in :data:`STYLE`."""
-
-    @wraps(draw)
-    def drawn(*args: Any, **kwargs: Any) -> Any:
-        import matplotlib as mpl
-
-        with mpl.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return cast(Draw, drawn)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eca_mm.analysis.channels import Channels, autocorrelation, period
-from eca_mm.analysis.figure import BLACK, figure_of, styled, whole_numbers
+from eca_mm.analysis.figure import BLACK, figure_of, styled
 from eca_mm.errors import MissingFileError, UserError
 
 # The paper's six, which ResNet-50 and deeper ones have.
@@ -52,7 +52,7 @@ def draw_pooling(found: Mapping[str, Channels]) -> tuple[Any, dict[str, Any]]:
         left.plot(mean, lw=0.8, color=BLACK)
         left.set_title(f'GAP {name}, {sum(channels.counts.values())} images, black: mean', loc='left')
         left.set(xmargin=0, xlabel='channel')
-        whole_numbers(left)
+        left.locator_params('x', integer=True)
         right.axhspan(-peak.bound, peak.bound, color='#d9d5ca', lw=0)
         right.plot(range(1, len(r)), r[1:], lw=0.8, color=BLACK)
         text = f'{peak.height:.2f} at a lag of {peak.lag}' if peak.lag else 'no peak'
@@ -90,7 +90,7 @@ def draw_weights(networks: Mapping[str, Mapping[str, Channels]], classes: int = 
             panel.plot(channels.mean().numpy(), lw=0.8, color=BLACK, label='average')
             panel.set_title(f'{network}, {block}', loc='left')
             panel.set(xmargin=0, ylim=(0, 1))
-            whole_numbers(panel)
+            panel.locator_params('x', integer=True)
             numbers[f'{network}/{block}/mean'] = channels.mean().numpy()
             numbers |= {f'{network}/{block}/{label}': channels.mean(label).numpy() for label in channels.sums}
     for panel in axes.flat:

@@ -11,6 +11,11 @@ from math import pi, sqrt
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
 from eca_mm.paper.cells import Cell, number
 from eca_mm.paper.report.sheets import Sheet, sheets
 from eca_mm.paper.table import Plot, Row
@@ -87,16 +92,11 @@ def _points(sheet: Sheet, plot: Plot, columns: Sequence[str]) -> Iterator[_Point
 
 @contextmanager
 def _style(name: str) -> Iterator[None]:
-    import matplotlib as mpl
-    from matplotlib import style
-
     with mpl.rc_context({'svg.hashsalt': name}), style.context(STYLE):
         yield
 
 
 def _draw(plot: Plot, points: Sequence[_Point]) -> Any:
-    from matplotlib.figure import Figure
-
     drawing = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
     PLOTS[plot.kind][0](drawing, plot, points)
     return drawing
@@ -180,8 +180,6 @@ def _draw_sizes(drawing: Any, plot: Plot, points: Sequence[_Point]) -> None:
 
 def _legend(drawing: Any, methods: Mapping[str, str] = {}, millions: Mapping[str, float] = {}) -> None:
     """Which colour is which method, what lines and circles are whose, and how large circles are."""
-    from matplotlib.lines import Line2D
-
     circle: Any = dict(marker='o', color=(soft := COLOURS['soft']), markerfacecolor='none', lw=1)
     handles = [Line2D([], [], marker='o', color=colour, ls='', label=name) for name, colour in methods.items()]
     handles += [Line2D([], [], **circle, ls=LINES['paper'], label='paper')]
