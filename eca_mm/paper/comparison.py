@@ -27,13 +27,6 @@ METRIC = BENCHMARKS['class'].metrics[0].name
 LAYERS = {name.removesuffix('Layer'): name for name in attention.__all__ if name.endswith('Layer')}
 
 
-class Contender(NamedTuple):
-    """A network of the comparison."""
-
-    name: str
-    layer: dict[str, Any] | None  # config of the layer in its slot
-
-
 @dataclass
 class Result:
     """What a contender's runs gave."""
@@ -66,8 +59,11 @@ class Summary(NamedTuple):
     slower: float
 
 
-def contender(text: str) -> Contender:
-    """The contender that a text such as 'plain', 'ECA', 'ECA-NS:kernel_size=3' or 'ContextBlock:ratio=0.25' names.
+def contender(text: str) -> tuple[str, dict[str, Any] | None]:
+    """A network of the comparison, by a text such as 'plain', 'ECA', 'ECA-NS:kernel_size=3' or 'ContextBlock:ratio=0.25'.
+
+    Returns:
+        Its name, and the config of the layer in its slot.
 
     Raises:
         UserError: If no layer has the name, or what stands behind the colon is not KEY=VALUE,...
@@ -85,7 +81,7 @@ def contender(text: str) -> Contender:
         raise UserError(f'{text!r}: {what}') from error
     known = {_plainly(short): f'eca_mm.{layer}' for short, layer in LAYERS.items()}
     if _plainly(name) == PLAIN and not arguments:
-        return Contender(PLAIN, None)
+        return PLAIN, None
     kind = known.get(_plainly(name)) or (name if MODELS.get(name) is not None else None)
     if kind is None:
         near = difflib.get_close_matches(_plainly(name), [PLAIN, *known], n=1)
@@ -93,21 +89,15 @@ def contender(text: str) -> Contender:
         raise UserError(
             f'no attention layer {name!r}: {hint}There are {PLAIN}, {", ".join(LAYERS)}, and registered names'
         )
-    return Contender(text, dict(type=kind, **arguments))
+    return text, dict(type=kind, **arguments)
 
 
 def _plainly(name: str) -> str:
     return name.lower().replace('-', '').replace('_', '').removesuffix('layer')
 
 
-def compare(
-    load: Callable[[], Config],
-    names: Sequence[str],
-    seeds: Sequence[int],
-    folder: str | Path,
-    said: Callable[[str], None] = print,
-) -> list[Result]:
-    """Trains every contender with every seed, and evaluates each at its end.
+def compare(load: Callable[[], Config], names: Sequence[str], seeds: Sequence[int], folder: str | Path) -> list[Result]:
+    """Trains every contender with every seed, evaluates each at its end, and prints a line of it.
 
     A seed decides the order of the data and its augmentation, which are the same for all contenders, and the initial weights.
     Runs take turns, seed by seed. What an earlier call has finished in ``folder`` is taken from there, and what it has begun
@@ -118,30 +108,28 @@ def compare(
         names: See :func:`contender`; the others are compared with the first.
         seeds: One run of each.
         folder: Gets ``NAME/seed_SEED`` for each run.
-        said: Gets a line after each run.
 
     Raises:
         UserError: If a name is unknown or a name or seed is there twice, if the backbone has no slot or the config no top-1
             accuracy, or a run of the folder was made by another recipe; also as :func:`train`.
         Interrupted: After Ctrl-C or another signal.
     """
-    contenders = [contender(name) for name in names]
-    for kind, values in (('layer', [c.name for c in contenders]), ('seed', [str(seed) for seed in seeds])):
-        if twice := sorted({v for v in values if values.count(v) > 1}):
-            raise UserError(f'{kind} {", ".join(twice)} is there twice: name each once')
-    results = {c.name: Result(c.name, parameters(_build(_config(load, c), c))) for c in contenders}
+    layers = dict(map(contender, names))
+    if len(layers) < len(names) or len(set(seeds)) < len(seeds):
+        raise UserError(f'a layer or a seed is there twice: {", ".join(map(str, (*names, *seeds)))}; name each once')
+    results = {name: Result(name, parameters(_build(_config(load, layer)))) for name, layer in layers.items()}
     for seed in seeds:
-        for c in contenders:
-            run = Path(folder) / c.name.replace(':', '_').replace(',', '_') / f'seed_{seed}'
-            metrics = _run(_config(load, c), seed, run)
-            result = results[c.name]
+        for name, layer in layers.items():
+            run = Path(folder) / name.replace(':', '_').replace(',', '_') / f'seed_{seed}'
+            metrics = _run(_config(load, layer), seed, run)
+            result = results[name]
             result.accuracies[seed] = metrics.metrics[METRIC]
             result.seconds[seed] = median(read_curve(run, 'time')[1])
-            said(f'{c.name}, seed {seed}: {result.accuracies[seed]:.2f} % top-1')
+            print(f'{name}, seed {seed}: {result.accuracies[seed]:.2f} % top-1')
     return list(results.values())
 
 
-def _config(load: Callable[[], Config], c: Contender) -> Config:
+def _config(load: Callable[[], Config], layer: dict[str, Any] | None) -> Config:
     cfg = load()
     if 'backbone' not in cfg.model:
         raise UserError(f'{cfg.filename}: its model has no backbone with an attention slot')
@@ -150,16 +138,17 @@ def _config(load: Callable[[], Config], c: Contender) -> Config:
             f'{cfg.filename}: classifiers are compared by their top-1 accuracy, and it has no '
             "test_evaluator=dict(type='Accuracy', topk=(1, ...))"
         )
-    cfg.model.backbone.attention = c.layer
+    cfg.model.backbone.attention = layer
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None  # evaluated at the end, as a test
     return cfg
 
 
-def _build(cfg: Config, c: Contender) -> Any:
+def _build(cfg: Config) -> Any:
     try:
         return build_model(cfg)
     except UserError as error:
-        slot = f"{cfg.filename} with attention={c.layer} for its backbone's slot ({cfg.model.backbone.type})"
+        backbone = cfg.model.backbone
+        slot = f"{cfg.filename} with attention={backbone.attention} for its backbone's slot ({backbone.type})"
         hint = '; eca_mm.AttentionResNet and its like have one' if "argument 'attention'" in str(error) else ''
         raise UserError(f'{slot}: {error}{hint}') from error
 

@@ -111,6 +111,7 @@ def test_tool(in_process, refuse, tmp_path):
     assert sorted((tmp_path / 'work').rglob('scalars.json')) == logs
     assert 'another recipe' in refuse(*run, *as_arguments(SMALL), 'optim_wrapper.optimizer.lr=0.2')
     assert 'twice' in refuse('compare', '--layers', 'plain', 'plain')
+    assert 'twice' in refuse('compare', '--seeds', 1, 0, 1)
     assert 'ECAResNet' in refuse('compare', REPOSITORY / 'configs/imagenet/eca_resnet50.py')
 
 
