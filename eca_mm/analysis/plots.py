@@ -16,23 +16,15 @@ LAYERS = ('conv_2_3', 'conv_3_2', 'conv_3_4', 'conv_4_3', 'conv_4_6', 'conv_5_3'
 
 
 def name_networks(files: Sequence[tuple[str, str]]) -> list[str]:
-    """Names of networks for a figure, by their configs and checkpoints: of the configs, or, where these are alike, as those
-    that :func:`eca_mm.paper.comparison.compare` writes, as much of the checkpoints' paths as tells them apart.
+    """Names of networks for a figure: the configs' without folder and suffix, or, where these are alike, the checkpoints.
 
     >>> name_networks([('configs/imagenet/se_resnet50.py', 'se.pth'), ('configs/imagenet/eca_resnet50.py', 'eca.pth')])
     ['se_resnet50', 'eca_resnet50']
     >>> name_networks([('work/SE/shapes.py', 'work/SE/epoch_8.pth'), ('work/ECA/shapes.py', 'work/ECA/epoch_8.pth')])
-    ['SE', 'ECA']
+    ['work/SE/epoch_8.pth', 'work/ECA/epoch_8.pth']
     """
     names = [Path(config).stem for config, _ in files]
-    if len(set(names)) == len(names) or len(set(files)) == 1:
-        return names
-    parts = [Path(checkpoint).with_suffix('').parts for _, checkpoint in files]
-    while all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
-        parts = [p[1:] for p in parts]
-    while all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
-        parts = [p[:-1] for p in parts]
-    return ['/'.join(p) for p in parts]
+    return names if len(set(names)) == len(names) else [checkpoint for _, checkpoint in files]
 
 
 @styled

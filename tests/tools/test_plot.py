@@ -18,18 +18,18 @@ def test_networks(in_process, classifier, tmp_path):
     for i, name in enumerate(('dog/1.png', 'cat/2.png')):
         (tmp_path / 'images' / name).parent.mkdir(parents=True)
         cv2.imwrite(str(tmp_path / 'images' / name), np.random.default_rng(i).integers(0, 256, (40, 48, 3), np.uint8))
-    network = (classifier, tmp_path / 'eca.pth', tmp_path / 'images')
+    network = (classifier, 'eca.pth', tmp_path / 'images')
     assert 'written: gap.png gap.npz' in in_process('plot', 'gap', *network)  # into the empty folder
     layers = {name.split('/')[0] for name in np.load(tmp_path / 'gap.npz')}
     assert layers == {
         f'conv_{stage}_{i}' for stage in (2, 3, 4, 5) for i in (1, 2)
     }  # it has not all of the paper's six
-    in_process('plot', 'weights', *network, '--below', classifier, tmp_path / 'eca.pth', '--out', 'w.svg')
+    in_process('plot', 'weights', *network, '--out', 'w.svg')
     numbers = np.load(tmp_path / 'w.npz')
     assert numbers['classifier/conv_5_2/cat'].shape == (512,)
     torch.save(model.state_dict(), tmp_path / 'other.pth')  # of the same config
-    in_process('plot', 'weights', *network, '--below', classifier, tmp_path / 'other.pth', '--out', 'two.svg')
-    assert {name.split('/')[0] for name in np.load(tmp_path / 'two.npz')} == {'eca', 'other'}
+    in_process('plot', 'weights', *network, '--below', classifier, 'other.pth', '--out', 'two.svg')
+    assert {name.split('/')[0] for name in np.load(tmp_path / 'two.npz')} == {'eca.pth', 'other.pth'}
 
 
 def test_results(in_process, tmp_path, refuse):
