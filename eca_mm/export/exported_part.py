@@ -13,7 +13,6 @@ outputs of the RPN, or of a one-stage head, in every format, with free batch and
 So decoding, NMS, RoIAlign and the box and mask heads stay with whoever runs the exported part; MMDeploy rewrites them.
 """
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,6 @@ from eca_mm.checkpoints import kernel_sizes, read_checkpoint
 from eca_mm.engine.data import is_rgb
 from eca_mm.engine.model import model_of
 from eca_mm.errors import UserError
-from eca_mm.models import fuse_for_inference
-from eca_mm.models.fuse import fold_norms
 from eca_mm.paths import config_name
 from eca_mm.version import __version__
 
@@ -150,10 +147,3 @@ def _calibrate_batch_norm(network: ExportedPart) -> None:
     with torch.no_grad():
         network(random_images((4, 3, 128, 128)))
     network.eval()
-
-
-def fold_batch_norm(network: ExportedPart, fuse: bool = False) -> ExportedPart:
-    """A copy in which every batch norm after a convolution is part of it: ``w' = w g / s``, ``b' = (b - m) g / s + c``,
-    with ``s = sqrt(v + eps)`` and BN's running mean m and variance v, weight g and bias c. With ``fuse`` gates come early.
-    """
-    return (fuse_for_inference if fuse else fold_norms)(copy.deepcopy(network))

@@ -1,5 +1,6 @@
 """From a config and a checkpoint to a file for another runtime that is known to compute the same."""
 
+import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -8,9 +9,11 @@ import torch
 from mmengine.config import Config
 
 from eca_mm.errors import UserError
-from eca_mm.export.exported_part import STRIDE, fold_batch_norm, is_classifier, load_part, random_images
+from eca_mm.export.exported_part import STRIDE, is_classifier, load_part, random_images
 from eca_mm.export.formats import choose_format, quietly
 from eca_mm.export.parity import Difference, Shape, max_difference, measure_speed, reference_outputs
+from eca_mm.models import fuse_for_inference
+from eca_mm.models.fuse import fold_norms
 from eca_mm.output import check_output, write_atomically
 
 
@@ -106,7 +109,8 @@ def export(
     with TemporaryDirectory() as folder:
         file = Path(folder) / f'network{kind.suffixes[0]}'
         with quietly(f'the export as {kind.label}'), torch.no_grad():
-            kind.write(fold_batch_norm(network, fuse), example, dynamic, metadata, file)
+            folded = (fuse_for_inference if fuse else fold_norms)(copy.deepcopy(network))
+            kind.write(folded, example, dynamic, metadata, file)
             run = kind.read(file)
         for shape, outputs in expected.items():
             with quietly(f'the network exported as {kind.label}, run on images {shape},'):

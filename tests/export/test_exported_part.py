@@ -1,12 +1,15 @@
 """What leaves the framework: parts, folded batch norm, strides."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from eca_mm.engine import load_config
 from eca_mm.errors import UserError
-from eca_mm.export.exported_part import fold_batch_norm, load_part
+from eca_mm.export.exported_part import load_part
+from eca_mm.models.fuse import fold_norms
 from tests.support import REPOSITORY, randomize
 
 R18 = {'model.backbone.depth': 18, 'model.head.in_channels': 512}
@@ -20,7 +23,7 @@ def test_folding_changes_nothing(name, options, part):
     """In float64, where rounding hides no error."""
     cfg = load_config(REPOSITORY / f'configs/imagenet/{name}.py', cfg_options=options)
     network = randomize(load_part(cfg, 'none', part)[0].double())
-    folded = fold_batch_norm(network)
+    folded = fold_norms(copy.deepcopy(network))
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
     images = torch.randn(2, 3, 65, 47, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
