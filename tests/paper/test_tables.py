@@ -135,8 +135,3 @@ class TestTableOfAnotherPaper:
         assert '- Name: Small' in text and text.count('In Collection: Small') == 2
         assert 'Top 1 Accuracy: 72.6' in text and 'Top 1 Accuracy: 72.5' in text
         assert '| `imagenet/eca_mobilenet_v2` | 3.50M | 0.301 | 3.51M | 3.50M |' in files[REPOSITORY / RESULTS]
-
-    def test_names_are_unique(self, other):
-        (other / 'twice.py').write_text(OTHER_PAPER)
-        with pytest.raises(ValueError, match='two tables smalltable7'):
-            tables.find_tables()

@@ -7,18 +7,9 @@ from eca_mm.paper.table import Table
 
 
 def find_tables() -> dict[str, Table]:
-    """The tables of all modules here, by name.
-
-    Raises:
-        ValueError: If two have the same name.
-    """
-    found: dict[str, Table] = {}
-    for module in pkgutil.iter_modules(__path__):
-        for table in importlib.import_module(f'{__name__}.{module.name}').TABLES:
-            if table.name in found:
-                raise ValueError(f'there are two tables {table.name}: name one of them after its paper in its label')
-            found[table.name] = table
-    return found
+    """The tables of all modules here, by name."""
+    modules = [importlib.import_module(f'{__name__}.{module.name}') for module in pkgutil.iter_modules(__path__)]
+    return {table.name: table for module in modules for table in module.TABLES}
 
 
 TABLES = find_tables()
