@@ -10,6 +10,8 @@ tools/plot.py curves work_dirs/eca_resnet50 work_dirs/resnet50 --key accuracy/to
 
 import argparse
 import sys
+from functools import partial
+from pathlib import Path
 
 from arguments import Options, parse_and_run
 
@@ -24,10 +26,14 @@ def main(a: argparse.Namespace) -> None:
     if a.figure == 'curves':
         figure, numbers = draw_curves(a.runs, a.key)
     elif a.figure in TABLES:
+        from eca_mm.paper.accuracy import measure_work_dirs
         from eca_mm.paper.report.figures import draw_table
-        from eca_mm.paper.reproduce import reproduce_table
+        from eca_mm.paper.reproduce import measurers_without_data, reproduce, select_tables
 
-        cells, problems = reproduce_table(TABLES[a.figure], a.work_dirs)
+        measurers = [measure for of_kind in measurers_without_data().values() for measure in of_kind]
+        if a.work_dirs:
+            measurers.append(partial(measure_work_dirs, folder=a.work_dirs))
+        cells, problems = reproduce(select_tables([TABLES[a.figure]]), measurers)
         figure, numbers = draw_table(cells)
         for problem in problems:
             print(f'error: {problem}', file=sys.stderr)
@@ -69,7 +75,7 @@ if __name__ == '__main__':
     weights.add_argument('--below', nargs=2, metavar=('CONFIG', 'CHECKPOINT'), help='another network, below the first')
     for name, text in (('ksize', 'Figure 4: accuracy by kernel size'), ('bubble', 'Figure 1: accuracy by FLOPs')):
         of_table = figures.add_parser(name, parents=[common], help=text)
-        of_table.add_argument('--work-dirs', help='a folder whose NAME/metrics.json are our accuracies')
+        of_table.add_argument('--work-dirs', type=Path, help='a folder whose NAME/metrics.json are our accuracies')
     curves = figures.add_parser('curves', parents=[common], help='a number of several runs as it went')
     curves.add_argument('runs', nargs='+', help='work directories')
     curves.add_argument('--key', default='loss', help='which, as in the log: loss, accuracy/top1, ... (%(default)s)')

@@ -68,21 +68,6 @@ def reproduce(
     return list(beside_the_paper(tables, measurements, tolerance=tolerance)), problems
 
 
-def reproduce_table(name: str, work_dirs: str | Path | None = None) -> tuple[list[Cell], list[str]]:
-    """One table with what needs no data of the user's, and the accuracies in a folder of work directories.
-
-    Returns:
-        As :func:`reproduce`.
-
-    Raises:
-        UserError: For an unknown table, or as :func:`measure_work_dirs`.
-    """
-    measurers = measurers_without_data()
-    if work_dirs:
-        measurers[ACCURACY.name].append(partial(measure_work_dirs, folder=Path(work_dirs)))
-    return reproduce(select_tables([name]), [m for of_kind in measurers.values() for m in of_kind])
-
-
 def environment() -> dict[str, str]:
     """What the numbers were made with: versions, machine, date, commit."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
