@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch):
         (tmp_path / 'configs').symlink_to(REPOSITORY / 'configs')
         (tmp_path / 'mine.py').write_text(text)
         for found in inspect(load_config('mine.py')):
-            assert not found.findings.counts and '3 images' in found.contents
+            assert not found.findings.places and '3 images' in found.contents
         cfg = load_config('mine.py', cfg_options=SMALL | changes)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')

@@ -71,9 +71,9 @@ def check_coco(
     for name in LISTS:
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             findings.add(NO_LIST, name)
-    for where in () if findings.counts else _lacking(content):
+    for where in () if findings.places else _lacking(content):
         findings.add(NO_KEY, where)
-    if findings.counts:  # nothing below could be relied on
+    if findings.places:  # nothing below could be relied on
         return findings
     _check_ids(content, findings)
     _check_classes(content['categories'], classes, findings)

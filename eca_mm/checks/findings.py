@@ -1,6 +1,8 @@
-"""Faults by kind: how many, and the first few."""
+"""Faults by kind, and where they are."""
 
 from dataclasses import dataclass, field
+
+SHOWN = 5  # places of a kind, where it is described
 
 
 @dataclass(frozen=True)
@@ -23,31 +25,24 @@ class Findings:
     """Faults of one dataset.
 
     Attributes:
-        counts: Faults by kind, in the order in which the kinds were found.
-        examples: The first ``most`` of each kind.
-        most: How many examples are kept.
+        places: Where each fault is, by kind, in the order in which the kinds were found.
     """
 
-    most: int = 5
-    counts: dict[Kind, int] = field(default_factory=dict)
-    examples: dict[Kind, list[str]] = field(default_factory=dict)
+    places: dict[Kind, list[str]] = field(default_factory=dict)
 
     def add(self, kind: Kind, where: str) -> None:
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        examples = self.examples.setdefault(kind, [])
-        if len(examples) < self.most:
-            examples.append(where)
+        self.places.setdefault(kind, []).append(where)
 
     def failures(self) -> list[Kind]:
-        return [kind for kind in self.counts if kind.fails]
+        return [kind for kind in self.places if kind.fails]
 
     def describe(self, kind: Kind) -> str:
-        """The kind, how often it was found, and its examples, in one line."""
-        count, examples = self.counts[kind], self.examples[kind]
-        return f'{kind.text}: {count} ({"; ".join(examples)}{"; ..." * (count > len(examples))})'
+        """The kind, how often it was found, and the first few places, in one line."""
+        places = self.places[kind]
+        return f'{kind.text}: {len(places)} ({"; ".join(places[:SHOWN])}{"; ..." * (len(places) > SHOWN)})'
 
     def __str__(self) -> str:
         lines = []
-        for kind in sorted(self.counts, key=lambda kind: not kind.fails):
+        for kind in sorted(self.places, key=lambda kind: not kind.fails):
             lines += [f'  {"FAIL" if kind.fails else "warn"}  {self.describe(kind)}', f'        -> {kind.follows}']
         return '\n'.join(lines)

@@ -81,7 +81,9 @@ def _checking(dataset: Any, masks: bool) -> Callable[[str], Any]:
                     'tools/doctor.py CONFIG lists all'
                 )
             if told := [
-                f'{kind.text}: {count}, {kind.follows}' for kind, count in findings.counts.items() if kind not in USUAL
+                f'{kind.text}: {len(places)}, {kind.follows}'
+                for kind, places in findings.places.items()
+                if kind not in USUAL
             ]:
                 message = f'{dataset.ann_file}: {"; ".join(told)}; tools/doctor.py CONFIG lists all'
                 print_log(message, 'current', logging.WARNING)

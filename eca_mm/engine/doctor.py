@@ -104,8 +104,8 @@ def _read_coco(cfg: Config, kind: str, dataset: Any, findings: Findings) -> tupl
         return dataset.ann_file, 'nothing', []
     masks = reads_masks(dataset) or (dataset.test_mode and evaluates_masks(cfg, kind))
     found = check_coco(content, dataset.metainfo.get('classes'), masks=masks, evaluated=dataset.test_mode)
-    findings.counts, findings.examples = found.counts, found.examples
-    if not isinstance(content, dict) or NO_LIST in found.counts:
+    findings.places |= found.places
+    if not isinstance(content, dict) or NO_LIST in found.places:
         return dataset.ann_file, 'nothing', []
     prefix = Path(dataset.data_prefix.get('img') or '')
     listed = [
@@ -113,7 +113,7 @@ def _read_coco(cfg: Config, kind: str, dataset: Any, findings: Findings) -> tupl
     ]
     images = [(str(prefix / image['file_name']), _size(image)) for image in listed]
     contents = f'{len(images)} images, {len(content.get("annotations", []))} annotations'
-    if NO_KEY not in found.counts:
+    if NO_KEY not in found.places:
         contents += f' ({_first(count_classes(content))})'
     return dataset.ann_file, contents, images
 

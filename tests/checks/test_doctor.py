@@ -37,14 +37,14 @@ def look(config, **options):
 
 def test_every_planted_fault_is_named(planted, in_process, tmp_path, capsys):
     train, val = look(planted)
-    said = [line for kind in train.findings.counts for line in _lines(train.findings, kind)]
+    said = [f'{kind.text}: {place}' for kind, places in train.findings.places.items() for place in places]
     for i, (_, sentence) in zip(PLACES, [*faults.ANNOTATIONS, *faults.FILES], strict=True):
         kind, _, reason = sentence.partition(': ')
         where = ('annotation 1 of', f'{i}.png', f'annotation {i}', 'id 1, 2 times')
         assert [s for s in said if kind in s and reason in s and any(w in s for w in where)], sentence
     assert len(faults.ANNOTATIONS) + len(faults.FILES) >= 20
-    assert sum(train.findings.counts.values()) == 22 + 7  # and images that are left without an object
-    assert not val.findings.counts and '2 images, 2 annotations (cat 0, dog 1, owl 1)' in val.contents
+    assert len(said) == 22 + 7  # and images that are left without an object
+    assert not val.findings.places and '2 images, 2 annotations (cat 0, dog 1, owl 1)' in val.contents
     assert {kind.text.split(' ')[0] for kind in train.findings.failures()} == {'annotation', 'boxes', 'images', 'masks'}
 
     with pytest.raises(SystemExit) as end:
@@ -52,10 +52,6 @@ def test_every_planted_fault_is_named(planted, in_process, tmp_path, capsys):
     screen = capsys.readouterr().out
     assert end.value.code == 1 and '7 kinds of fault: training would stop' in screen
     assert 'FAIL  images that are missing: 1 (' in screen and 'warn  boxes outside the image: 1 (' in screen
-
-
-def _lines(findings, kind):
-    return [f'{kind.text}: {example}' for example in findings.examples[kind]]
 
 
 def test_a_whole_dataset_and_its_sheet(tmp_path, in_process, capsys):
@@ -154,7 +150,7 @@ def test_folders_of_images(tmp_path):
     text = f'_base_ = {str(REPOSITORY / "configs/imagenet/eca_resnet50.py")!r}\nclasses = {{}}'
     config.write_text(text.format(('cat', 'dog')))
     train, val = inspect(load_config(config, data_root=str(tmp_path)))
-    assert not train.findings.counts and train.contents == '2 images (cat 1, dog 1); 2 images looked at'
+    assert not train.findings.places and train.contents == '2 images (cat 1, dog 1); 2 images looked at'
     (tmp_path / 'train/dog/1.png').write_bytes(b'')
     (tmp_path / 'val/dog/1.png').unlink()
     config.write_text(text.format(('dog', 'cat')))
