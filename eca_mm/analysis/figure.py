@@ -20,6 +20,7 @@ STYLE: Any = {
     'svg.fonttype': 'none',
     'axes.spines.top': False,
     'axes.spines.right': False,
+    **dict.fromkeys(('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color'), BLACK),
 }
 styled = mpl.rc_context(STYLE)  # has a function draw in it
 

@@ -1,5 +1,7 @@
 """The comparison of attention layers: names, statistics, and a small one from end to end."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from eca_mm.engine import load_config
 from eca_mm.errors import UserError
 from eca_mm.paper.comparison import LAYERS, Result, compare, contender, summarise
+from eca_mm.paper.report.comparison import write_comparison
 from tests.support import REPOSITORY, as_arguments
 
 SMALL = {
@@ -93,6 +96,19 @@ def test_statistics():
     assert second.slower == pytest.approx(1.5)
     (alone,) = summarise([Result('plain', 1, {0: 80.0}, {0: 0.1})])
     assert alone.std is None
+
+
+def test_the_page_has_one_figure_in_both_colour_schemes(tmp_path):
+    """On no ground of its own; all of its text, marks and bars in the page's ink, but for a colour for each seed."""
+    results = [
+        Result(name, 1, {0: top1, 1: top1 + 1}, {0: 0.1, 1: 0.1}) for name, top1 in (('plain', 80.0), ('ECA', 81.0))
+    ]
+    write_comparison(results, tmp_path, 'Title', {})
+    page = (tmp_path / 'index.html').read_text()
+    svg = page[page.index('<svg') : page.index('</svg>')]
+    assert all('fill: var(--ink)' in text for text in re.findall('<text[^>]*>', svg))
+    assert len(set(re.findall('#[0-9a-f]{6}', svg))) == 2 and not re.search('#(f{6}|0{6})', svg)
+    assert '<svg id="accuracy" viewBox="0 0 ' in svg and '>81.50</text>' in svg
 
 
 def test_tool(in_process, refuse, tmp_path):

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from eca_mm.analysis.figure import BLACK, figure_of, save_figure, styled
 from eca_mm.output import write_atomically
 from eca_mm.paper.comparison import Result, Summary, summarise
-from eca_mm.paper.report.page import template
+from eca_mm.paper.report.page import inline_svg, template
 
 HEADINGS = ('', 'parameters', 'top-1 in %', 'difference', '95 % interval', 'p', 'ms a step', 'ratio')
 REMARK = (
@@ -21,6 +20,7 @@ REMARK = (
 )
 
 
+@styled
 def write_comparison(
     results: Sequence[Result], folder: Path, title: str, environment: Mapping[str, str]
 ) -> tuple[str, list[Path]]:
@@ -35,16 +35,13 @@ def write_comparison(
     found = summarise(results)
     rows, figure = [list(_texts(s)) for s in found], _draw(results)
     drawn = save_figure(figure, folder / 'accuracy.svg', _numbers(results))
-    svg = drawn[0].read_text()
     page = template('comparison.html').render(
         title=title,
         seeds=list(results[0].accuracies),
         headings=HEADINGS,
         rows=rows,
         remark=REMARK,
-        svg=re.sub(r'width="[^"]*" height="[^"]*" ', '', svg[svg.index('<svg') :], count=1).replace(
-            BLACK, 'var(--ink)'
-        ),
+        svg=inline_svg(figure, 'accuracy', 'The top-1 accuracy of each layer, by seed and on average'),
         environment=environment,
     )
     files = [write_atomically(folder / 'runs.csv', _csv(results)), *drawn]
@@ -86,7 +83,6 @@ def _numbers(results: Sequence[Result]) -> dict[str, Any]:
         ('seed', r.accuracies), ('top1', r.accuracies.values()))}  # fmt: skip
 
 
-@styled
 def _draw(results: Sequence[Result]) -> Any:
     """Every run a point, the seeds joined by a line, the means as bars."""
     figure, axes = figure_of(1, 1, 1 + 1.1 * len(results), 3.2)

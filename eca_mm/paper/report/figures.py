@@ -1,35 +1,31 @@
 """Plots of tables, drawn by matplotlib: figures, and inline SVG whose colours are the variables of page.css, light and dark."""
 
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby
 from math import pi, sqrt
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from eca_mm.paper.cells import Cell, number
+from eca_mm.paper.report.page import COLOURS, inline_svg
 from eca_mm.paper.report.sheets import Sheet, sheets
 from eca_mm.paper.table import Plot, Row
 
-WIDTH, HEIGHT = 360, 350  # in points of 1/72 inch, which are the SVG's units
+WIDTH, HEIGHT = 360, 350  # in points of 1/72 inch
 AREA = 4.0  # square points of a circle for a million parameters
-# The light ones of page.css, its first; each has a value of its own, which an SVG for the page has its variable for.
-COLOURS = dict(reversed(re.findall(r'--(\w+): (#\w{6});', Path(__file__).with_name('page.css').read_text())))
 STYLE: Any = [
     Path(__file__).with_name('page.mplstyle'),
     dict.fromkeys(('axes.titlecolor', 'axes.labelcolor'), COLOURS['ink'])
     | dict.fromkeys(('axes.edgecolor', 'xtick.color', 'ytick.color'), COLOURS['soft'])
     | {'grid.color': COLOURS['rule']},
 ]
+styled = style.context(STYLE)  # has a function draw in it
 LINES = {'paper': (0, (4, 3)), 'ours': 'solid'}
 
 
@@ -53,6 +49,7 @@ def figures(found: Iterable[Sheet]) -> Iterator[tuple[str, str]]:
             yield _svg(f'{sheet.table.name}-plot', plot, points), caption
 
 
+@styled
 def draw_table(cells: Iterable[Cell]) -> tuple[Any, dict[str, Any]]:
     """The plot of one table as a figure of matplotlib, and the numbers in it, point by point.
 
@@ -62,8 +59,7 @@ def draw_table(cells: Iterable[Cell]) -> tuple[Any, dict[str, Any]]:
     (sheet,) = sheets(cells)
     assert sheet.table.plot is not None
     points = _points_of(sheet)
-    with _style(sheet.table.name):
-        figure = _draw(sheet.table.plot, points)
+    figure = _draw(sheet.table.plot, points)
     values = [(p.row.config, p.row.method, p.who, p.top1, p.flops, p.parameters) for p in points]
     names = ('config', 'method', 'who', 'top1', 'flops', 'parameters')
     return figure, dict(zip(names, map(list, zip(*values, strict=True)), strict=True))
@@ -90,37 +86,15 @@ def _points(sheet: Sheet, plot: Plot, columns: Sequence[str]) -> Iterator[_Point
                     yield _Point(row, who, f'{row.method}, {group}, {who}: {texts[0]} %{more}', *values)
 
 
-@contextmanager
-def _style(name: str) -> Iterator[None]:
-    with mpl.rc_context({'svg.hashsalt': name}), style.context(STYLE):
-        yield
-
-
 def _draw(plot: Plot, points: Sequence[_Point]) -> Any:
     drawing = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
     PLOTS[plot.kind][0](drawing, plot, points)
     return drawing
 
 
+@styled
 def _svg(name: str, plot: Plot, points: Sequence[_Point]) -> str:
-    """The drawing for a page: no prolog, sizes and fonts of its own; groups named ``kind|who|text`` get classes and a title."""
-    file = io.StringIO()
-    with _style(name):
-        _draw(plot, points).savefig(
-            file, format='svg', transparent=True, metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))
-        )
-    body = file.getvalue()
-    body = re.sub(
-        r'<g id="(\w+)\|(\w+)\|([^"]*)">', r'<g class="\1 \2"><title>\3</title>', body[body.index('<g id=') :]
-    )
-    body = re.sub(r'<g id="[^"]*">', '<g>', body)
-    body = re.sub(r""" clip-path="[^"]*"| font-family: 'DejaVu Sans';""", '', body)  # nothing is outside the axes
-    for name_of_colour, colour in COLOURS.items():
-        body = body.replace(colour, f'var(--{name_of_colour})')
-    return (
-        f'<svg id="{name}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-title">\n'
-        f'<title id="{name}-title">{escape(plot.title)}</title>\n{body}'
-    )
+    return inline_svg(_draw(plot, points), name, plot.title)
 
 
 def _colour(plot: Plot, method: str) -> str:
