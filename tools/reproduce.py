@@ -32,6 +32,7 @@ def main(a: argparse.Namespace) -> None:
     from eca_mm.paper.report import render_json, render_text, write_report
     from eca_mm.paper.reproduce import MEASURED, environment, measurers_without_data, reproduce, select_tables
     from eca_mm.paper.speed import measure_speed
+    from eca_mm.paths import REPOSITORY
 
     for option, other in NEEDED.items():
         if getattr(a, option) and not getattr(a, other):
@@ -39,10 +40,13 @@ def main(a: argparse.Namespace) -> None:
     for option, kind in KINDS.items():
         if getattr(a, option) and a.only not in (None, kind):
             raise UserError(f'--only {a.only} leaves out what --{option.replace("_", "-")} gives')
-    if a.write_index and (a.work_dirs or a.predictions):
+    if a.write_index and (a.work_dirs or a.predictions or a.speed):
         raise UserError(
-            f'--write-index takes the accuracies that come with the package: first copy metrics.json to {MEASURED}/NAME/'
+            f'--write-index takes the numbers that come with the package: first copy metrics.json to {MEASURED}/NAME/, and '
+            f'CSVs of speeds to {MEASURED}/'
         )
+    if a.write_index and (a.only or 'all' not in a.tables or not (REPOSITORY / 'docs').is_dir()):
+        raise UserError('--write-index needs a checkout, and all tables with all columns: `all`, without --only')
     tables, measurers = select_tables(a.tables), measurers_without_data()
     if a.speed:
         measurers['speed'] = [partial(measure_speed, files=a.speed)]

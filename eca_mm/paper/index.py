@@ -1,6 +1,6 @@
 """OpenMMLab's model index and the documentation's page of results, generated: no number is typed twice."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,30 +9,22 @@ import yaml
 from eca_mm.engine import load_config
 from eca_mm.engine.metrics import BENCHMARKS
 from eca_mm.engine.model_index import index_names, model_entry, task_results
-from eca_mm.errors import MissingFileError, UserError
 from eca_mm.paper.accuracy import AUTHORS
 from eca_mm.paper.cells import Cell
-from eca_mm.paper.complexity import ALL_COUNTED
-from eca_mm.paper.table import COMPLEXITY, Row, Table
+from eca_mm.paper.report import render_markdown
+from eca_mm.paper.table import Row, Table
 from eca_mm.paper.tables import TABLES
 from eca_mm.paths import REPOSITORY
 
 INDEX = 'eca_mm/.mim/model-index.yml'
 RESULTS = 'docs/results.md'
-_INTRODUCTION = """<!-- Written by tools/reproduce.py all --write-index -->
-# Results
-
-The rows of the paper's tables that are in the model index: what the paper prints, and ours. *Parameters* and *GMACs* (10^9
-multiply-adds) are all of them; the paper counts otherwise (see [Reproducing the tables](reproducing.md)), and ours beside
-its columns are counted as it does. An accuracy of ours is one measured on the paper's dataset after this package's own
-training; **—** says that it has not been measured.
-"""
+_INTRODUCTION = '<!-- Written by tools/reproduce.py all --write-index -->\n'
 _HEADER = '# Written by `tools/reproduce.py all --write-index`. FLOPs are multiply-adds, as usual in OpenMMLab.\n'
 
 _Cells = Mapping[tuple[str, str, str], Cell]  # by table, row and column
 
 
-def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
+def index_files(cells: Sequence[Cell]) -> dict[Path, str]:
     """The files of the index and the page of results, by path in the repository, as they should be.
 
     A model's results are those measured on the paper's dataset; the paper's own numbers stand apart, under 'Printed in
@@ -40,22 +32,8 @@ def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
 
     Args:
         cells: All tables, with complexity: of ``reproduce`` with :func:`eca_mm.paper.reproduce.measurers_without_data`.
-
-    Raises:
-        MissingFileError: If the package is not in a checkout.
-        UserError: If tables or columns are missing.
     """
-    page = REPOSITORY / RESULTS
     by_place = {(c.table.name, c.row, c.column): c for c in cells}
-    needed = {
-        (t.name, c) for t in TABLES.values() for c in (*t.columns, *(ALL_COUNTED if t.metafile and t.count else ()))
-    }
-    if not needed <= {(table, column) for table, _, column in by_place}:
-        raise UserError('the index needs all tables with their complexity: tools/reproduce.py all, without --only')
-    if not page.parent.is_dir():
-        raise MissingFileError(
-            f'the index is written in a checkout of the repository, and {page.parent} does not exist'
-        )
     texts, listed, files = {}, set(), _tables_by_metafile()
     for file, tables in files.items():
         collections = [
@@ -71,9 +49,7 @@ def index_files(cells: Iterable[Cell]) -> dict[Path, str]:
         models = [_model(row, tables, by_place) for row in _rows(tables)]
         texts[REPOSITORY / file] = _yaml({**({'Collections': collections} if collections else {}), 'Models': models})
     texts[REPOSITORY / INDEX] = _yaml({'Import': list(files)})
-    texts[page] = '\n'.join(
-        (_INTRODUCTION, *(line for of_file in files.values() for line in _results(of_file, by_place)), '')
-    )
+    texts[REPOSITORY / RESULTS] = f'{_INTRODUCTION}{render_markdown(cells)}\n'
     return texts
 
 
@@ -114,28 +90,6 @@ def _model(row: Row, tables: Sequence[Table], cells: _Cells) -> dict[str, Any]:
         printed=printed,
         results=results,
     )
-
-
-def _results(tables: Sequence[Table], cells: _Cells) -> Iterator[str]:
-    """The rows of one metafile: all that is counted, then each of the paper's columns beside ours."""
-    counts = [(t.name, column, column) for t in tables for column, kind in t.columns.items() if kind == COMPLEXITY]
-    metrics = [
-        (t.name, column, name)
-        for t in tables
-        for name, column in index_names(BENCHMARKS[t.benchmark], {c: c for c in t.columns}).items()
-    ]
-    yield f'## {" and ".join(dict.fromkeys(BENCHMARKS[t.benchmark].task for t in tables))}\n'
-    names = [text for _, _, name in (*counts, *metrics) for text in (f'{name}, paper', 'ours')]
-    yield f'| {" | ".join(("config", *ALL_COUNTED, *names))} |'
-    yield f'|---|{"--:|" * (len(ALL_COUNTED) + len(names))}'
-    for row in _rows(tables):
-        own = {column: c.ours for (_, config, column), c in cells.items() if config == row.config}
-        texts = [own[column] or '' for column in ALL_COUNTED]
-        for table, column, _ in (*counts, *metrics):
-            cell = cells.get((table, row.config, column))
-            texts += ['', ''] if cell is None else [cell.paper or '', (cell.ours if _is_ours(cell) else None) or '—']
-        yield f'| `{row.config}` | {" | ".join(texts)} |'
-    yield ''
 
 
 def _is_ours(cell: Cell) -> bool:

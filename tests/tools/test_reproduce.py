@@ -57,7 +57,9 @@ class TestReproduce:
         ('table4 --only accuracy --report /dev/null/x', '/dev/null/x/report.md cannot be written'),
         ('table4 --only accuracy --json /dev/null/x', '/dev/null/x cannot be written'),
         ('all --only accuracy --write-index --work-dirs nowhere', 'measured/NAME/'),
-        ('all --only accuracy --write-index', 'the index needs all tables'),
+        ('all --only accuracy --write-index', 'needs a checkout, and all tables'),
+        ('table4 --write-index', 'needs a checkout, and all tables'),
+        ('all --write-index --speed x.csv', 'CSVs of speeds to'),
     ])  # fmt: skip
     def test_wrong_options(self, refuse, arguments, part):
         assert part in refuse('reproduce', *arguments.split())

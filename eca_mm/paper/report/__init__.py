@@ -90,7 +90,8 @@ def _line(*texts: str | None) -> str:
 
 def _escaped(text: str) -> str:
     """Without Markdown's and HTML's meaning of characters; an underscore within a word has none."""
-    return re.sub(r'([\\`*|<>&~\[\]]|\b_|_\b)', r'\\\1', text)
+    text = re.sub(r'([\\`*|\[\]]|\b_|_\b)', r'\\\1', text)
+    return re.sub('[<>&~]', lambda sign: f'&#{ord(sign[0])};', text)  # which mkdocs takes no backslash before
 
 
 def render_csv(cells: Iterable[Cell]) -> str:
