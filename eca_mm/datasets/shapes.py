@@ -1,8 +1,8 @@
 """The embedded dataset: coloured shapes in COCO's format, drawn on first use."""
 
+import contextlib
+import fcntl
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ NUM_IMAGES = {'train': 800, 'val': 100}
 TILT = np.pi / 12  # shapes stand upright, but for so much
 MAX_OVERLAP = 0.25  # of two shapes, as a part of the smaller one's area
 VERSION = 1  # to be raised with every change of what is drawn
-PARTS = (*NUM_IMAGES, 'annotations', 'VERSION')  # the dataset is whole when the last one is there
-UNFINISHED = '.shapes-'  # begins the names of the folders that are being drawn in
+PARTS = (*NUM_IMAGES, 'annotations', 'VERSION')  # the dataset is whole when the last one has its number
 
 Mask = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -69,9 +68,8 @@ class ShapesDataset(CocoDataset):
 def draw_shapes(root: str | Path) -> None:
     """Draws both splits into ``root``, a new or empty folder or a link to one, unless they are there.
 
-    Several processes may call this at once, and any may be killed: each draws into a folder of its own inside ``root``, then
-    moves the parts into place, VERSION last. Parts that another process has put there are the same and stay. The first one
-    to finish removes the folders of the others.
+    Several processes may call this at once, and any may be killed: one draws, with a lock on VERSION, which is empty until
+    all is drawn, and the others wait. What a killed one has left is drawn over.
 
     Raises:
         UserError: If ``root`` holds something else or a shapes dataset of another version, or cannot be written.
@@ -82,19 +80,17 @@ def draw_shapes(root: str | Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         _check_empty(root)
-        folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root))
-        for index, split in enumerate(NUM_IMAGES):
-            _draw_split(folder, split, index)
-        (folder / 'VERSION').write_text(f'{VERSION}\n')
-        for name in PARTS:
-            _move(folder / name, root / name)
+        with open(root / 'VERSION', 'a') as lock:
+            with contextlib.suppress(OSError):  # without locks on a file system each process draws, and the same
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_whole(root):
+                for index, split in enumerate(NUM_IMAGES):
+                    _draw_split(root, split, index)
+                (root / 'VERSION').write_text(f'{VERSION}\n')
     except OSError as error:
-        if not _is_whole(root):
-            raise UserError(
-                f'the shapes dataset cannot be drawn ({error}); name another folder by --data-root or SHAPES_ROOT'
-            ) from error
-    for folder in root.glob(f'{UNFINISHED}*'):
-        shutil.rmtree(folder, ignore_errors=True)
+        raise UserError(
+            f'the shapes dataset cannot be drawn ({error}); name another folder by --data-root or SHAPES_ROOT'
+        ) from error
 
 
 def _is_whole(root: Path) -> bool:
@@ -103,24 +99,15 @@ def _is_whole(root: Path) -> bool:
 
 
 def _check_empty(root: Path) -> None:
-    """Passes over what other processes have not finished: their folders, and parts only beside these."""
-    found = {path.name for path in root.iterdir()} - {'lost+found'}
-    unfinished = {name for name in found if name.startswith(UNFINISHED)}
-    foreign = found - unfinished - (set(PARTS[:-1]) if unfinished else set())
-    if foreign and not _is_whole(root):  # unless one has finished in between
+    """Passes over what is not finished: parts, only beside an empty VERSION, which is there before them."""
+    found, version = {path.name for path in root.iterdir()} - {'lost+found'}, root / 'VERSION'
+    begun = version.is_file() and not version.read_text() and found <= set(PARTS)
+    if found and not begun and not _is_whole(root):  # unless one has finished in between
         raise UserError(f'{root} is not a shapes dataset of version {VERSION}: remove it, or name another folder')
 
 
-def _move(source: Path, target: Path) -> None:
-    try:
-        source.rename(target)
-    except OSError:  # a folder that is not empty is never replaced
-        if not target.exists():
-            raise
-
-
 def _draw_split(root: Path, split: str, split_index: int) -> None:
-    (root / split).mkdir()
+    (root / split).mkdir(exist_ok=True)
     (root / 'annotations').mkdir(exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -128,7 +115,7 @@ def _draw_split(root: Path, split: str, split_index: int) -> None:
         pixels, shapes = draw_image(np.random.default_rng([VERSION, split_index, i]))
         name = f'{i:06d}.png'
         if not cv2.imwrite(str(root / split / name), pixels):
-            raise OSError(f'cannot write {root / split / name}: is the disk full?')  # or another process is ready
+            raise OSError(f'cannot write {root / split / name}: is the disk full?')
         images.append(dict(id=i, file_name=name, width=IMAGE_SIZE, height=IMAGE_SIZE))
         annotations += [dict(shape, id=len(annotations) + j, image_id=i) for j, shape in enumerate(shapes, 1)]
     categories = [dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)]

@@ -1,6 +1,9 @@
 """The embedded dataset, read back by pycocotools, and the sampler."""
 
+import errno
 import multiprocessing
+import os
+import signal
 
 import cv2
 import numpy as np
@@ -62,22 +65,41 @@ def test_splits_differ_and_drawing_is_deterministic(shapes_root, tmp_path, few):
 
 def test_processes_may_draw_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr('eca_mm.datasets.shapes.NUM_IMAGES', dict(train=30, val=3))
-    context = multiprocessing.get_context('fork')
+    context, real = multiprocessing.get_context('fork'), shapes.draw_image
+    drawn = context.Value('i')
+
+    def counted(rng):
+        with drawn.get_lock():
+            drawn.value += 1
+        return real(rng)
+
+    monkeypatch.setattr(shapes, 'draw_image', counted)
     workers = [context.Process(target=draw_shapes, args=(tmp_path / 'shapes',)) for _ in range(4)]
     [w.start() for w in workers]
     [w.join() for w in workers]
-    assert [w.exitcode for w in workers] == [0] * 4
+    assert [w.exitcode for w in workers] == [0] * 4 and drawn.value == 33  # one drew, the others waited
     assert [f.name for f in tmp_path.iterdir()] == ['shapes']
     assert {f.name for f in (tmp_path / 'shapes').iterdir()} == set(PARTS)  # nothing temporary is left
     assert len(list((tmp_path / 'shapes/train').iterdir())) == 30
 
 
 @pytest.mark.parametrize(
-    'found', [['thesis.tex'], ['train', 'val', 'annotations'], ['.shapes-x', 'mine'], ['.shapes-x', 'VERSION']]
+    ('found', 'version'),
+    [
+        (['thesis.tex'], None),
+        (['train', 'val', 'annotations'], None),
+        (['mine'], ''),
+        (['train', 'mine'], ''),
+        ([], '0'),
+        (['train', 'val', 'annotations'], '0'),
+    ],
 )
-def test_a_foreign_folder_is_left_alone(found, tmp_path, few):
+def test_a_foreign_folder_is_left_alone(found, version, tmp_path, few):
     for name in found:
         (tmp_path / name).write_text('0')
+    if version is not None:
+        (tmp_path / 'VERSION').write_text(version)
+        found = [*found, 'VERSION']
     with pytest.raises(UserError, match='not a shapes dataset of version 1'):
         draw_shapes(tmp_path)
     assert sorted(f.name for f in tmp_path.iterdir()) == sorted(found)
@@ -94,24 +116,37 @@ def test_an_empty_folder_is_filled_where_it_is(tmp_path, few):
     assert len(list((tmp_path / 'disk/train').iterdir())) == 2
 
 
-@pytest.mark.parametrize('moved', [0, 1, 3])
-def test_a_kill_is_made_up_for(moved, tmp_path, few, monkeypatch):
-    """After no part, one, or all but VERSION were in place; the killed process has cleaned nothing up."""
-    root, real = tmp_path / 'shapes', shapes._move
+@pytest.mark.parametrize('images', [0, 1, 2])
+def test_a_kill_is_made_up_for(images, tmp_path, few, monkeypatch):
+    """Before the first image, in the midst of a split, and between the splits; the last image is half written."""
+    root, real, drawn = tmp_path / 'shapes', shapes.draw_image, []
 
-    def kill(source, target):
-        if len(list(root.iterdir())) > moved:
-            raise KeyboardInterrupt
-        real(source, target)
+    def killed(rng):
+        if len(drawn) == images:
+            for file in sorted(root.glob('train/*'))[-1:]:
+                file.write_bytes(file.read_bytes()[:100])
+            os.kill(os.getpid(), signal.SIGKILL)
+        drawn.append(rng)
+        return real(rng)
 
-    with monkeypatch.context() as killed:
-        killed.setattr(shapes, '_move', kill)
-        with pytest.raises(KeyboardInterrupt):
-            draw_shapes(root)
-    assert not (root / 'VERSION').exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(shapes, 'draw_image', killed)
+        worker = multiprocessing.get_context('fork').Process(target=draw_shapes, args=(root,))
+        worker.start(), worker.join()
+    assert worker.exitcode == -signal.SIGKILL and (root / 'VERSION').read_text() == ''
     draw_shapes(root)
     assert {f.name for f in root.iterdir()} == set(PARTS)
     assert len(COCO(root / 'annotations/instances_train.json').imgs) == len(list((root / 'train').iterdir())) == 2
+    assert all(cv2.imread(file) is not None for file in root.glob('*/*.png'))
+
+
+def test_a_file_system_without_locks(tmp_path, few, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr('fcntl.flock', flock)
+    draw_shapes(tmp_path)
+    assert (tmp_path / 'VERSION').read_text() == '1\n' and {f.name for f in tmp_path.iterdir()} == set(PARTS)
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
