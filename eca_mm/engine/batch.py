@@ -1,6 +1,5 @@
 """The paper's batch on any number of GPUs."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,11 +23,6 @@ class Batch:
     def total(self) -> int:
         """Images of one step of the optimiser."""
         return self.processes * self.images * self.accumulation
-
-    @classmethod
-    def parse(cls, text: str) -> 'Batch':
-        """The inverse of ``str``."""
-        return cls(*map(int, re.findall(r'\d+', text)[:3]))
 
     def __str__(self) -> str:
         processes, images = self.processes, self.images

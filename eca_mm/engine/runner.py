@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ class StrictRunner(Runner):
 
     def _keep_batch(self) -> None:
         if self.batch:
-            self.message_hub.update_info('batch', str(self.batch))
+            self.message_hub.update_info('batch', asdict(self.batch))
 
     def build_model(self, model: Any) -> Any:
         built = self._build_model(model)

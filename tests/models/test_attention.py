@@ -138,7 +138,8 @@ def test_gradients(layer):
     (lambda groups: SEGCLayer(16, groups), (0, -2, 3, 32, 2.0, True), 'groups .*16, got VALUE'),
     (lambda width: SEGCLayer(16, group_width=width), (0, 3, 32), 'group_width .*16, got VALUE'),
     (lambda options: SEGCLayer(16, *options), ((), (2, 8)), 'either groups or group_width'),
-    *((kind, (0, 64.0, True, None), 'in_channels must be a positive integer, got VALUE') for kind in KINDS.values()),
+    *((kind, (0, 64.0, True, None), 'in_channels must be a positive integer, got VALUE')
+      for kind in KINDS.values() if kind is not SEVar1Layer),
 ])  # fmt: skip
 def test_refuses_arguments(make, values, sentence):
     for value in values:

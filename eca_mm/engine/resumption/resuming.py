@@ -11,23 +11,23 @@ from eca_mm.engine.resumption.work_dir import last_validated
 from eca_mm.errors import UserError
 
 
-def go_on(runner: Any, file: str, theirs: str | None) -> None:
+def go_on(runner: Any, file: str, theirs: dict[str, int] | None) -> None:
     """Brings a StrictRunner that has loaded a checkpoint to its place in the epoch.
 
     Args:
         runner: Whose loop has the checkpoint's counters.
         file: The checkpoint.
-        theirs: The split of the batch that it was trained with, as text; None for a run without ``images_per_step``.
+        theirs: The split of the batch that it was trained with; None for a run without ``images_per_step``.
 
     Raises:
         UserError: If it was written with other images per step, between two of the optimiser's steps, with another dataset,
             or in the middle of an epoch of a loop that is not mmengine's.
     """
     loop, ours, count = runner.train_loop, runner.batch, runner.accumulation
-    if theirs and ours and theirs != str(ours):
-        if Batch.parse(theirs).total != ours.total:
-            raise UserError(f'{file} was trained with {theirs}, this run has {ours}: resume with the former')
-        runner.logger.info(f'{file} was trained with {theirs}: from here on equal in distribution, not to the last bit')
+    if isinstance(theirs, dict) and ours and (old := Batch(**theirs)) != ours:
+        if old.total != ours.total:
+            raise UserError(f'{file} was trained with {old}, this run has {ours}: resume with the former')
+        runner.logger.info(f'{file} was trained with {old}: from here on equal in distribution, not to the last bit')
     if runner.iter % count:
         raise UserError(
             f'{file} was written after iteration {runner.iter}, within a step of the optimiser that accumulates {count}, whose '

@@ -20,14 +20,13 @@ class SpatialAttentionLayer(nn.Module):
         kernel_size: Odd k.
 
     Raises:
-        UserError: If ``in_channels`` is not a positive integer, or ``kernel_size`` not a positive odd one.
+        UserError: If ``kernel_size`` is not a positive odd integer.
     """
 
     _abbr_ = 'spatial'
 
     def __init__(self, in_channels: int, kernel_size: int = 7) -> None:
         super().__init__()
-        positive_int('in_channels', in_channels)
         k = positive_int('kernel_size', kernel_size, 'a positive odd integer', lambda k: k % 2 == 1)
         self.conv = nn.Conv2d(2, 1, k, padding=k // 2, bias=False)
         self.norm = nn.BatchNorm2d(1, momentum=0.01)

@@ -43,17 +43,12 @@ class SELayer(ChannelAttention):
 
 @MODELS.register_module()
 class SEVar1Layer(ChannelAttention):
-    """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, without parameters; nothing depends on ``in_channels``.
-
-    Raises:
-        UserError: If ``in_channels`` is not a positive integer.
-    """
+    """SE-Var1 of Table 1: ``X * sigmoid(g(X))``, without parameters; nothing depends on ``in_channels``."""
 
     _abbr_ = 'se'
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
-        positive_int('in_channels', in_channels)
 
     def weights(self, y: Tensor) -> Tensor:
         return y.sigmoid()

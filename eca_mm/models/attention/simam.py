@@ -4,7 +4,6 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
-from eca_mm.models.attention.base import positive_int
 
 
 @MODELS.register_module()
@@ -19,14 +18,13 @@ class SimAMLayer(nn.Module):
         e_lambda: lambda.
 
     Raises:
-        UserError: If ``in_channels`` is not a positive integer, or ``e_lambda`` is not positive.
+        UserError: If ``e_lambda`` is not positive.
     """
 
     _abbr_ = 'simam'
 
     def __init__(self, in_channels: int, e_lambda: float = 1e-4) -> None:
         super().__init__()
-        positive_int('in_channels', in_channels)
         if not e_lambda > 0:
             raise UserError(f'e_lambda must be positive, got {e_lambda!r}')
         self.e_lambda = e_lambda

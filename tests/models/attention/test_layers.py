@@ -173,8 +173,8 @@ def test_translations(layer, translate):
 
 @pytest.mark.parametrize(('make', 'values', 'sentence'), [
     *((build, (0, 64.0, None), 'in_channels must be a positive integer, got VALUE')
-      for build in (CBAMLayer, DoubleAttentionLayer, GSoPLayer, AAConv2d, GCLayer, CoordinateAttentionLayer, SimAMLayer,
-                    ECASpatialLayer, SpatialAttentionLayer)),
+      for build in (CBAMLayer, DoubleAttentionLayer, GSoPLayer, AAConv2d, GCLayer, CoordinateAttentionLayer,
+                    ECASpatialLayer)),
     *((lambda r, build=build: build(64, r), (0, 5, 128), 'ratio must be .*64, got VALUE')
       for build in (CBAMLayer, DoubleAttentionLayer, GCLayer)),
     (lambda k: CBAMLayer(64, kernel_size=k), (4, 0), 'kernel_size must be a positive odd integer, got VALUE'),
