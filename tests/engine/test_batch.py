@@ -5,12 +5,14 @@ import itertools
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from eca_mm.engine import load_config
 from eca_mm.engine.batch import apply_batch, in_parts, split_batch
 from eca_mm.errors import UserError
-from tests.support import REPOSITORY
+from tests.support import NO_VALIDATION, REPOSITORY
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +77,35 @@ def test_a_batch_comes_in_parts():
         loader = DataLoader(range(8), batch_size=4, num_workers=workers, collate_fn=list)
         in_parts(loader, 2)
         assert list(loader) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+
+
+@HOOKS.register_module(force=True)
+class Steps(Hook):
+    seen = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        self.seen.append((runner.iter, len(data_batch), outputs['loss'].item()))
+
+
+def test_an_iteration_is_a_step_of_the_optimiser(trained, tmp_path):
+    """In parts of one, two and eight images: as many iterations, and of each the loss of all its images."""
+    found = {}
+    for images in (1, 2, 8):
+        Steps.seen.clear()
+        run = dict(NO_VALIDATION, train_dataloader__batch_size=images, custom_hooks=[dict(type='Steps')])
+        trained(f'of {images}', **run)
+        found[images] = list(zip(*Steps.seen, strict=True))
+    for images, (iterations, parts, losses) in found.items():
+        assert iterations == (0, 1, 2, 3) and set(parts) == {8 // images}
+        assert losses == pytest.approx(found[8][2], rel=1e-4)
+    assert len(set(found[8][2])) == 4
+
+
+def test_a_loop_that_is_none_of_mmengines(trained):
+    with pytest.raises(
+        UserError, match='images_per_step goes with EpochBasedTrainLoop, not MyLoop: remove one of them'
+    ):
+        trained(train_cfg=dict(_delete_=True, type='MyLoop', max_epochs=1))
 
 
 def test_a_foreign_config_is_left_alone():

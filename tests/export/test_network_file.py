@@ -115,6 +115,14 @@ def test_torchscript(classifier, checkpoint, tmp_path):
     assert json.loads(extra['metadata.json'])['kernel_size'] == '[3, 5, 5, 7]'
 
 
+def test_the_network_is_left_as_it_was(classifier, tmp_path, monkeypatch):
+    """With which the file is timed: its batch norms are where they were."""
+    timed = []
+    monkeypatch.setattr('eca_mm.export.network_file.measure_speed', lambda network, *_: timed.append(network))
+    export(classifier, 'none', tmp_path / 'x.ts', size=(64, 64))
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in timed[0].modules()) == 20
+
+
 class TestRefuses:
     @pytest.mark.parametrize(('changes', 'sentence'), [
         (dict(size=(31, 224)), '32 x 32 pixels or more, got 31 x 224'),
