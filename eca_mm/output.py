@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -82,7 +83,13 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
     Raises:
         UserError: With the file or folder.
     """
-    told, logging.raiseExceptions = logging.raiseExceptions, False
+    handle = logging.Handler.handleError
+
+    def handle_error(self: logging.Handler, record: logging.LogRecord) -> None:
+        if getattr(sys.exc_info()[1], 'errno', None) not in FULL:
+            handle(self, record)
+
+    logging.Handler.handleError = handle_error  # type: ignore[method-assign]
     try:
         yield
     except UserError as error:
@@ -95,7 +102,7 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
         what = f'{error.filename or folder} cannot be written ({error.strerror})'
         raise UserError(f'{what}: make room there{advice}') from error
     finally:
-        logging.raiseExceptions = told
+        logging.Handler.handleError = handle  # type: ignore[method-assign]
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:

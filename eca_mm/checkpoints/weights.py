@@ -52,12 +52,12 @@ def find_weights(
         advice = f'; tools/convert_checkpoint.py --entry {others[0]} takes those that are there' if others else ''
         raise UserError(f'{what} holds no weights: its entries are {first_names(state, 5)}{advice}')
     for key, value in tensors.items():
-        if kind := _no_dense(value):
+        if kind := _unusable(value):
             raise UserError(f'{what} has {shown(key)} {kind}: weights must be dense tensors')
     return entry, tensors
 
 
-def _no_dense(tensor: Tensor) -> str:
+def _unusable(tensor: Tensor) -> str:
     """What a tensor is instead of a dense one with values; '' for such a one."""
     if tensor.layout != torch.strided:
         return 'sparse'

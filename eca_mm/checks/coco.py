@@ -49,9 +49,7 @@ KEYS = dict(
     categories=('id', 'name'),
 )
 # What must be of a kind for anything to be looked up; of boxes, areas and sizes there are kinds of fault of their own.
-KINDS = dict.fromkeys(('id', 'image_id', 'category_id'), 'a number or text') | dict.fromkeys(
-    ('file_name', 'name'), 'text'
-)
+KINDS = {'file_name': 'text'} | dict.fromkeys(('id', 'image_id', 'category_id', 'name'), 'a number or text')
 
 
 def check_coco(

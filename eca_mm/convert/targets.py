@@ -9,7 +9,6 @@ from eca_mm.checkpoints.tables import DENSENET, DENSENETS, MOBILENET, POOLED_SHO
 from eca_mm.errors import UserError
 from eca_mm.models.attention import eca_kernel_size
 
-# Those that have a name of their own.
 _DENSENETS = ('121', '161', '169', '201')
 _TIMM_ARGUMENTS = (('avg_down', 'avg_down'), ('in_channels', 'in_chans'))  # (ours, theirs)
 # timm chooses k and the width of SE by itself; a function of the channels, which differ from stage to stage, overrules it.

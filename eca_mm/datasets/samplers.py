@@ -11,8 +11,7 @@ from mmengine.registry import DATA_SAMPLERS
 class StepSampler(DefaultSampler):
     """mmengine's DefaultSampler, with the epoch rounded up to a multiple of ``images_per_step``.
 
-    As there, the first images of the epoch's order fill it up. An accumulation then never spans two epochs, so the
-    checkpoint at an epoch's end holds all there is to resume.
+    As there, the first images of the epoch's order fill it up. So every step of an epoch has all its parts.
 
     Args:
         dataset: The dataset to sample from.

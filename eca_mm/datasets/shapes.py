@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.registry import DATASETS
 from pycocotools import mask as coco_mask
 
 from eca_mm.errors import UserError
+from eca_mm.output import write_atomically
 
 CORNERS = {  # number of corners, angle of the first, their radii in turn
     'circle': (32, 0, (1.0,)),
@@ -114,13 +116,15 @@ def _draw_split(root: Path, split: str, split_index: int) -> None:
     for i in range(1, NUM_IMAGES[split] + 1):
         pixels, shapes = draw_image(np.random.default_rng([VERSION, split_index, i]))
         name = f'{i:06d}.png'
-        if not cv2.imwrite(str(root / split / name), pixels):
-            raise OSError(f'cannot write {root / split / name}: is the disk full?')
+        drawn = root / split / f'.{os.getpid()}.png'  # then renamed: without locks another process may read already
+        if not cv2.imwrite(str(drawn), pixels):
+            raise OSError(f'cannot write {drawn}: is the disk full?')
+        drawn.replace(root / split / name)
         images.append(dict(id=i, file_name=name, width=IMAGE_SIZE, height=IMAGE_SIZE))
         annotations += [dict(shape, id=len(annotations) + j, image_id=i) for j, shape in enumerate(shapes, 1)]
     categories = [dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)]
     dataset = dict(images=images, annotations=annotations, categories=categories)
-    (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(dataset))
+    write_atomically(root / 'annotations' / f'instances_{split}.json', json.dumps(dataset))
 
 
 def draw_image(rng: np.random.Generator) -> tuple[Mask, list[dict[str, Any]]]:

@@ -1,8 +1,8 @@
 """The paper's batch on any number of GPUs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -63,12 +63,11 @@ def split_batch(images_per_step: int, processes: int, most_images: int) -> Batch
 def apply_batch(cfg: Config, processes: int) -> Batch | None:
     """Makes a config's optimiser step see ``cfg.images_per_step`` images whatever the number of processes.
 
-    A batch of the data loader is what one process gives to a step: the loader has it in the parts of :func:`in_parts`, whose
-    gradients are accumulated, and one iteration of the training is one step. The epoch is rounded to whole steps. The learning
-    rate stays the paper's. A config without ``images_per_step`` is left alone.
+    Sets the batch size (the config's is the most that goes to one process at once) and the accumulation, and rounds the epoch to
+    whole steps. The learning rate stays the paper's. A config without ``images_per_step`` is left alone.
 
     Returns:
-        The split, of which the config's batch size is the most that goes to one process at once; None for such a config.
+        The split, or None for such a config.
 
     Raises:
         UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, ``auto_scale_lr``, or a training counted
@@ -88,16 +87,30 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
             'auto_scale_lr.enable out, or set images_per_step to None'
         )
     batch = split_batch(cfg.images_per_step, processes, loader.get('batch_size'))
-    loader.batch_size = batch.images * batch.accumulation
+    loader.batch_size = batch.images
     loader.sampler = ConfigDict(sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
-    cfg.optim_wrapper.pop('accumulative_counts', None)  # the loop counts them
+    cfg.optim_wrapper.accumulative_counts = batch.accumulation
     return batch
 
 
-def in_parts(loader: DataLoader, images: int) -> None:
-    """Has a data loader give each batch as a list of batches of so many images, which go through the model one by one."""
-    loader.collate_fn = partial(_collate_parts, loader.collate_fn, images)
+class InParts:
+    """A data loader that gives the batches of a step together, as a list, so that an iteration is a step of the optimiser.
 
+    Args:
+        loader: Whose number of batches is a multiple of ``parts``, as StepSampler makes it. Its attributes are this one's too.
+        parts: Batches of a step.
+    """
 
-def _collate_parts(collate: Callable[[Any], Any], images: int, samples: Sequence[Any]) -> list[Any]:
-    return [collate(samples[i : i + images]) for i in range(0, len(samples), images)]
+    def __init__(self, loader: DataLoader, parts: int) -> None:
+        self.loader, self.parts = loader, parts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def __len__(self) -> int:
+        return len(self.loader) // self.parts
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        batches = iter(self.loader)
+        while step := list(islice(batches, self.parts)):
+            yield step

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from eca_mm.checkpoints import check_checkpoint
 from eca_mm.checks import guard_images
-from eca_mm.engine.batch import Batch, in_parts
+from eca_mm.engine.batch import Batch, InParts
 from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.channels import check_channels
 from eca_mm.engine.classes import check_classes, check_evaluated_file
@@ -67,6 +67,8 @@ class StrictRunner(Runner):
         UserError: If the config is wrong.
     """
 
+    optim_wrapper: Any  # its config, until `train` builds it
+
     # The schedule is built only after the optimiser, in `train`.
     set_randomness = _saying('a seed (randomness)', Runner.set_randomness)
     _build_model = _saying('a model', Runner.build_model)
@@ -91,6 +93,8 @@ class StrictRunner(Runner):
         with building('a run', cfg.to_dict()):
             super().__init__(**{key: cfg[key] for key in RUNNER_KEYS & cfg.keys()}, cfg=cfg)
         self._keep_batch()
+        if self.parts > 1:  # the loop sets it, and mmengine is not to count iterations as parts
+            self.optim_wrapper = dict(self.optim_wrapper, accumulative_counts=1)
 
     def _keep_batch(self) -> None:
         if self.batch:
@@ -109,7 +113,7 @@ class StrictRunner(Runner):
     def build_train_loop(self, loop: Any) -> Any:
         if isinstance(loop, dict) and (_name(loop) in IN_EPOCHS or loop.get('by_epoch')):
             loop = {**{key: value for key, value in loop.items() if key != 'by_epoch'}, 'type': ResumableEpochs}
-        elif isinstance(loop, dict) and self.batch:
+        elif isinstance(loop, dict) and self.parts > 1:
             raise UserError(f'images_per_step goes with EpochBasedTrainLoop, not {_name(loop)}: remove one of them')
         return super().build_train_loop(loop)
 
@@ -141,8 +145,14 @@ class StrictRunner(Runner):
             keep_workers(loop.dataloader)
             if kind == 'train':
                 self.places = give_places(loop.dataloader, self.seed)
-                if self.batch:
-                    in_parts(loop.dataloader, self.batch.images)
+                if self.parts > 1:
+                    loop.dataloader = InParts(loop.dataloader, self.parts)
+                    loop._max_iters = loop.max_epochs * len(loop.dataloader)
+
+    @property
+    def parts(self) -> int:
+        """Batches of an iteration, which are accumulated."""
+        return self.batch.accumulation if self.batch else 1
 
     @property
     def accumulation(self) -> int:
@@ -178,6 +188,16 @@ class StrictRunner(Runner):
                 f'{file} has no {", ".join(missing)}: it holds weights, not a run to resume; to start from these weights, '
                 f'--cfg-options load_from={file}'
             )
+        if self.resuming:
+            optimizer = getattr(self.optim_wrapper, 'optimizer', self.optim_wrapper)
+            try:
+                self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+            except (KeyError, ValueError) as error:
+                raise UserError(
+                    f'{file} holds the state of another optimiser than {type(optimizer).__name__} with its parameters ({error}): '
+                    f'resume with the optim_wrapper that it was trained with, or start from its weights, --cfg-options '
+                    f'load_from={file}'
+                ) from error
 
     def resume(self, filename: str, **kwargs: Any) -> None:
         """Resumes weights, optimiser, schedules, counters and the place in the epoch.
@@ -186,17 +206,7 @@ class StrictRunner(Runner):
             UserError: If the checkpoint cannot be read, its weights or the state of its optimiser do not fit, or it holds weights
                 only; also as :func:`go_on`.
         """
-        try:
-            super().resume(filename, **kwargs)
-        except UserError:
-            raise
-        except (KeyError, ValueError) as error:
-            optimizer = getattr(self.optim_wrapper, 'optimizer', self.optim_wrapper)
-            raise UserError(
-                f'{filename} holds the state of another optimiser than {type(optimizer).__name__} with its parameters ({error}): '
-                f'resume with the optim_wrapper that it was trained with, or start from its weights, --cfg-options '
-                f'load_from={filename}'
-            ) from error
+        super().resume(filename, **kwargs)
         loader, theirs = self.train_dataloader, self.message_hub.runtime_info.get('batch')
         parts: list[Any] = [loader.sampler, self.places, self.places and self.places.sampler]
         for part in parts:

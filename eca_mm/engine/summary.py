@@ -15,17 +15,18 @@ class Summary:
     checkpoint: Path | None  # the last one, or the one that a finished run was resumed from
     metrics: dict[str, float] = field(default_factory=dict)  # by name, of the last validation
     pictures: Path | None = None  # folder of pictures with detections
-    trained: bool = True  # else there was nothing left to train, and at most to validate
+    trained: bool = True  # else there was nothing left to train
+    validated: bool = True  # then, else nothing at all was left
     unreadable: list[str] = field(default_factory=list)  # images that were passed over
 
     def __str__(self) -> str:
         lines = [f'Trained {self.config} in {self.seconds / 60:.1f} min']
         if not self.trained:
             lines = [
-                f'{self.config} was trained already; {"its last validation" if self.metrics else "nothing"} was run'
+                f'{self.config} was trained already; {"its last validation" if self.validated else "nothing"} was run'
             ]
         lines += [f'  {name:<24} {value:.4f}' for name, value in self.metrics.items()]
-        if self.trained and not self.metrics:
+        if (self.trained or self.validated) and not self.metrics:
             lines += ['  no metrics: nothing was validated, or nothing at all was detected']
         if self.unreadable:
             some = f'{", ".join(self.unreadable[:4])}{", ..." * (len(self.unreadable) > 4)}'

@@ -4,6 +4,7 @@ import contextlib
 import shlex
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -118,7 +119,10 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
             file.unlink()
     start = time.perf_counter()
     try:
-        runner.train()
+        with warnings.catch_warnings():
+            # Mixed precision may pass over the optimiser's first step.
+            warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
+            runner.train()
     except Stop as stop:
         if stop.iteration is None and runner.iter > runner.resumed_iter:  # in a validation
             steady.finish(runner, runner.epoch, runner.iter)
@@ -128,13 +132,13 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
         raise Interrupted(_how_to_continue(runner)) from None
     finally:
         steady.close()
-    trained = runner.iter > runner.resumed_iter
+    trained, validated = runner.iter > runner.resumed_iter, getattr(runner.train_loop, 'validated', False)
     metrics = {
         name.removeprefix('val/'): float(buffer.current())
         for name, buffer in runner.message_hub.log_scalars.items()
         if name.startswith('val/') and not name.endswith('time')
     }
-    if not trained and not getattr(runner.train_loop, 'validated', False):
+    if not trained and not validated:
         metrics = {}  # of an earlier run
     seconds, work_dir = time.perf_counter() - start, Path(cfg.work_dir)
     skipped = {path for part in all_gather_object(passed_over(runner.train_dataloader.dataset)) for path in part}
@@ -146,6 +150,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
         metrics,
         pictures.folder,
         trained=trained,
+        validated=validated,
         unreadable=sorted(skipped),
     )
 

@@ -2,15 +2,19 @@
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
+from mmengine.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch.utils.data import DataLoader
 
 from eca_mm.engine import load_config
-from eca_mm.engine.batch import apply_batch, in_parts, split_batch
+from eca_mm.engine.batch import InParts, apply_batch, split_batch
+from eca_mm.engine.resumption.loops import ResumableEpochs
 from eca_mm.errors import UserError
 from tests.support import NO_VALIDATION, REPOSITORY
 
@@ -49,7 +53,9 @@ def test_config(processes, accumulation, cfg):
     cfg.optim_wrapper.accumulative_counts = 3
     assert apply_batch(cfg, processes).accumulation == accumulation
     warmup, steps = cfg.param_scheduler
-    assert cfg.train_dataloader.batch_size == 8 // processes and 'accumulative_counts' not in cfg.optim_wrapper
+    for _ in range(2):  # the second time as what a run leaves in its folder
+        assert cfg.train_dataloader.batch_size == (1 if processes == 8 else 2)
+        assert apply_batch(cfg, processes).accumulation == cfg.optim_wrapper.accumulative_counts == accumulation
     assert warmup.end == 500 and steps.milestones == [8, 11] and cfg.optim_wrapper.optimizer.lr == 0.01
     assert cfg.train_dataloader.sampler == dict(
         cfg.train_dataloader.sampler, type='eca_mm.StepSampler', images_per_step=8, shuffle=True
@@ -71,12 +77,12 @@ def test_refuses_other_loops(cfg):
         apply_batch(cfg, 1)
 
 
-def test_a_batch_comes_in_parts():
-    """By data workers too, in the order of the batch, the last part as long as the others."""
+def test_the_batches_of_a_step_come_together():
+    """By data workers too, and what else a data loader has is there."""
     for workers in (0, 1):
-        loader = DataLoader(range(8), batch_size=4, num_workers=workers, collate_fn=list)
-        in_parts(loader, 2)
-        assert list(loader) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+        loader = InParts(DataLoader(range(8), batch_size=2, num_workers=workers, collate_fn=list), 2)
+        assert len(loader) == 2 and list(loader) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+        assert loader.num_workers == workers and not hasattr(loader, 'none')
 
 
 @HOOKS.register_module(force=True)
@@ -84,7 +90,8 @@ class Steps(Hook):
     seen = []
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
-        self.seen.append((runner.iter, len(data_batch), outputs['loss'].item()))
+        parts = len(data_batch) if isinstance(data_batch, list) else 1
+        self.seen.append((runner.iter, parts, outputs['loss'].item()))
 
 
 def test_an_iteration_is_a_step_of_the_optimiser(trained, tmp_path):
@@ -102,10 +109,42 @@ def test_an_iteration_is_a_step_of_the_optimiser(trained, tmp_path):
 
 
 def test_a_loop_that_is_none_of_mmengines(trained):
+    run = dict(train_cfg=dict(_delete_=True, type='MyLoop', max_epochs=1), train_dataloader__batch_size=4)
     with pytest.raises(
         UserError, match='images_per_step goes with EpochBasedTrainLoop, not MyLoop: remove one of them'
     ):
-        trained(train_cfg=dict(_delete_=True, type='MyLoop', max_epochs=1))
+        trained(**run)
+
+
+def test_several_optimisers(trained):
+    """mmengine accumulates for one alone."""
+    one = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+    wrapper = dict(_delete_=True, constructor='TwoOptimisers', one=one, accumulative_counts=1)
+    with pytest.raises(
+        UserError, match='accumulated in 2 parts here, which several optimisers cannot: raise batch_size'
+    ):
+        trained(optim_wrapper=wrapper, train_dataloader__batch_size=4, param_scheduler=[], **NO_VALIDATION)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+class TwoOptimisers:
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        self.cfg = optim_wrapper_cfg
+
+    def __call__(self, model):
+        build = DefaultOptimWrapperConstructor(self.cfg['one'])
+        return OptimWrapperDict(backbone=build(model.backbone), head=build(model.head))
+
+
+def test_losses_that_a_part_has_not():
+    """The means are of the parts that have them."""
+    given, seen = iter([dict(loss=torch.tensor(1.0), mask=2), dict(loss=torch.tensor(4.0))]), {}
+    hooks = dict(call_hook=lambda name, **kwargs: seen.update({name: kwargs}))
+    model = SimpleNamespace(train_step=lambda part, optim_wrapper: next(given))
+    loop = ResumableEpochs.__new__(ResumableEpochs)
+    loop._runner, loop._iter = SimpleNamespace(parts=2, model=model, optim_wrapper=None, **hooks), 0
+    loop.run_iter(3, ['a', 'b'])
+    assert seen['after_train_iter'] == dict(batch_idx=3, data_batch=['a', 'b'], outputs=dict(loss=2.5, mask=2.0))
 
 
 def test_a_foreign_config_is_left_alone():

@@ -39,18 +39,18 @@ def whole(classifier, tmp_path_factory):
 
 
 def test_any_split_of_the_batch(run_tool, trained, classifier, whole, tmp_path):
-    """2 processes x 4 images over gloo, and 2 images x 4 accumulated: the same weights, but for the order of the sums.
+    """2 processes x 2 images x 2 accumulated over gloo, and 2 images x 4: the same weights, but for the order of the sums.
 
     One of the two is killed in the second epoch: torchrun starts both again, and they go on by themselves.
     """
     (tmp_path / 'dying.py').write_text(DYING)
     config = tmp_path / 'two.py'
     hooks = "custom_imports = dict(imports=['eca_mm', 'dying'])\ncustom_hooks = [dict(type='Dying')]"
-    config.write_text(f'_base_ = {str(classifier)!r}\n{hooks}')
+    config.write_text(f'_base_ = {str(classifier)!r}\n{hooks}\ntrain_dataloader = dict(batch_size=2)')
     launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--standalone', '--max-restarts', '1']
     run = [config, '--work-dir', tmp_path / 'two', '--launcher', 'pytorch', '--checkpoint-every', '1e-9']
     process = run_tool('train', *run, launcher=launcher, PYTHONPATH=str(tmp_path))
-    assert '2 processes x 4 images x 1 accumulated = 8 images per optimiser step' in succeeded(process)
+    assert '2 processes x 2 images x 2 accumulated = 8 images per optimiser step' in succeeded(process)
     assert re.search('resumed epoch: 1, iter: [567]', process.stdout), process.stdout
     trained('parts', **FOUR_EPOCHS, train_dataloader__batch_size=2)
     one, start = weights(whole), weights(whole, 'epoch_2.pth')

@@ -1,17 +1,22 @@
 """mmengine's training in epochs, from the middle of one too, with a whole step of the optimiser in each iteration."""
 
+from collections import Counter
 from typing import Any
 
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
+from torch import Tensor
+
+from eca_mm.errors import UserError
 
 
 @LOOPS.register_module()
 class ResumableEpochs(EpochBasedTrainLoop):
     """EpochBasedTrainLoop that can begin in the middle of an epoch, or with the validation of the one before.
 
-    Where a StrictRunner has a :class:`~eca_mm.engine.batch.Batch`, an iteration accumulates the gradients of all parts of a
-    step. Hooks get the list of the parts as ``data_batch``, and the means of their losses as ``outputs``.
+    Where a step of the optimiser has several parts, an iteration accumulates the gradients of them all. Hooks then get the list
+    of the parts as ``data_batch``, and the means of their losses as ``outputs``.
 
     Attributes:
         done: Batches of the first epoch that were trained before; the data loader must leave them out.
@@ -24,8 +29,12 @@ class ResumableEpochs(EpochBasedTrainLoop):
     validated = False
 
     def run(self) -> None:
-        if batch := self.runner.batch:
-            wrapper, parts = self.runner.optim_wrapper, batch.accumulation
+        wrapper, parts = self.runner.optim_wrapper, self.runner.parts
+        if parts > 1:
+            if isinstance(wrapper, OptimWrapperDict):
+                raise UserError(
+                    f'images_per_step is accumulated in {parts} parts here, which several optimisers cannot: raise batch_size'
+                )
             wrapper._accumulative_counts = parts
             # The runner's own call has counted iterations.
             wrapper.initialize_count_status(self.runner.model, parts * self._iter, parts * self._max_iters)
@@ -55,10 +64,17 @@ class ResumableEpochs(EpochBasedTrainLoop):
         self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: Any) -> None:
-        runner, place = self.runner, dict(batch_idx=idx, data_batch=data_batch)
-        runner.call_hook('before_train_iter', **place)
-        parts = data_batch if runner.batch else [data_batch]
-        found = [runner.model.train_step(part, optim_wrapper=runner.optim_wrapper) for part in parts]
-        outputs = {key: sum(part[key] for part in found) / len(found) for key in found[0]}
-        runner.call_hook('after_train_iter', **place, outputs=outputs)
+        if self.runner.parts == 1:
+            super().run_iter(idx, data_batch)
+            return
+        place: Any = dict(batch_idx=idx, data_batch=data_batch)
+        self.runner.call_hook('before_train_iter', **place)
+        sums: dict[str, Any] = {}
+        counts: Counter[str] = Counter()  # a head may leave a loss out where there is nothing to learn
+        for part in data_batch:
+            for key, value in self.runner.model.train_step(part, optim_wrapper=self.runner.optim_wrapper).items():
+                sums[key] = sums.get(key, 0) + (value.detach() if isinstance(value, Tensor) else value)
+                counts[key] += 1
+        means = {key: value / counts[key] for key, value in sums.items()}
+        self.runner.call_hook('after_train_iter', **place, outputs=means)
         self._iter += 1

@@ -11,7 +11,7 @@ from eca_mm.engine.resumption.work_dir import last_validated
 from eca_mm.errors import UserError
 
 
-def go_on(runner: Any, file: str, theirs: dict[str, int] | None) -> None:
+def go_on(runner: Any, file: str, theirs: dict[str, int] | str | None) -> None:
     """Brings a StrictRunner that has loaded a checkpoint to its place in the epoch.
 
     Args:
@@ -24,6 +24,11 @@ def go_on(runner: Any, file: str, theirs: dict[str, int] | None) -> None:
             or in the middle of an epoch of a loop that is not mmengine's.
     """
     loop, ours, count = runner.train_loop, runner.batch, runner.accumulation
+    if isinstance(theirs, str) and ' 1 accumulated' not in theirs:
+        raise UserError(
+            f'{file} is of an earlier version of eca_mm, which counted {theirs} as several iterations: finish it there, or start '
+            f'from its weights, --cfg-options load_from={file}'
+        )
     if isinstance(theirs, dict) and ours and (old := Batch(**theirs)) != ours:
         if old.total != ours.total:
             raise UserError(f'{file} was trained with {old}, this run has {ours}: resume with the former')
@@ -55,4 +60,4 @@ def go_on(runner: Any, file: str, theirs: dict[str, int] | None) -> None:
     if isinstance(loop, ResumableEpochs):
         loop.done, loop.owed = done, not done and last_validated(Path(file).parent) < runner.steps
     if done:
-        runner.places.skip = done
+        runner.places.skip = done * runner.parts

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ T = TypeVar('T')
 
 _RESUMABLE = re.compile(r'(epoch|iter|resume_iter)_\d+')
 LOCK = '.lock'
+WRITTEN = 600  # seconds that no file takes to be written
 VALIDATED = 'validated.json'  # when the last validation was that was finished, with what it gave
 
 
@@ -70,8 +72,12 @@ def claimed(folder: str | Path) -> Iterator[bool]:
         file.truncate(0)
         file.write(f'{run}of process {os.getpid()} on {os.uname().nodename}\n')
         file.flush()
-        for left in folder.glob(TEMPORARY.format('?' * 16)):  # of a checkpoint whose writer was killed
-            left.unlink(missing_ok=True)
+        for left in folder.glob(
+            TEMPORARY.format('?' * 16)
+        ):  # of a checkpoint whose writer was killed, and of nobody else
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > WRITTEN:
+                    left.unlink()
         again = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0
         try:
             yield again or (run != 'run none ' and before.startswith(run))

@@ -210,9 +210,12 @@ def test_one_run_in_a_folder(trained, tmp_path):
             trained()
         other.kill()
         other.wait()
-    (tmp_path / 'work/.0123456789abcdef.eca_mm.tmp').write_text('half of a checkpoint')
+    names = [f'.{letter * 16}.eca_mm.tmp' for letter in 'ab']
+    for name in names:
+        (tmp_path / 'work' / name).write_text('half of a checkpoint')
+    os.utime(tmp_path / 'work' / names[0], (0, 0))  # the other may be being written
     with claimed(tmp_path / 'work'):
-        assert [file.name for file in (tmp_path / 'work').iterdir()] == [LOCK]
+        assert {file.name for file in (tmp_path / 'work').iterdir()} == {LOCK, names[1]}
 
 
 def test_a_group_that_torchrun_starts_again(tmp_path, monkeypatch):

@@ -140,6 +140,20 @@ def test_another_batch(trained, epoch_1):
         trained(resume=str(epoch_1), images_per_step=4, train_dataloader__dataset__indices=8)
 
 
+def test_batches_that_were_iterations(trained, epoch_1, tmp_path):
+    """As an earlier version counted them; without accumulation both count alike."""
+    state = torch.load(epoch_1, weights_only=False)
+    for parts, old in (
+        (1, '1 process x 8 images x 1 accumulated = 8'),
+        (2, '1 process x 4 images x 2 accumulated = 8'),
+    ):
+        state['message_hub']['runtime_info']['batch'] = f'{old} images per optimiser step'
+        torch.save(state, tmp_path / f'{parts}.pth')
+    with pytest.raises(UserError, match=r'2\.pth is of an earlier version of eca_mm, which counted .* x 2 accumulated'):
+        trained(resume=str(tmp_path / '2.pth'))
+    assert trained(resume=str(tmp_path / '1.pth'), **NO_VALIDATION).checkpoint.name == 'epoch_2.pth'
+
+
 def test_epochs_that_end_elsewhere(trained, epoch_1):
     """Of another dataset, or with other batches."""
     with pytest.raises(
