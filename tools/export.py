@@ -11,16 +11,8 @@ import argparse
 
 from arguments import parse_and_run, parser
 
-OF_EXPORTS = (
-    'format',
-    'part',
-    'size',
-    'batch',
-    'dynamic',
-    'tolerance',
-    'rounds',
-    'fuse',
-)  # a release has no use for them
+# A release has no use for them.
+OF_EXPORTS = ('part', 'size', 'batch', 'dynamic', 'tolerance', 'rounds', 'fuse')
 
 
 def main(a: argparse.Namespace) -> None:
@@ -45,8 +37,9 @@ def main(a: argparse.Namespace) -> None:
 if __name__ == '__main__':
     p = parser(__doc__)
     p.add_argument('checkpoint', help="a file, or 'none' for random weights")
-    p.add_argument('dst', help='the new file; with --release a folder')
-    p.add_argument('--format', help="onnx, torch.export or torchscript (by the file's suffix: .onnx, .pt2, .ts or .pt)")
+    p.add_argument(
+        'dst', help='the new file: .onnx, .pt2 (torch.export), .ts or .pt (TorchScript); with --release a folder'
+    )
     p.add_argument('--part', help='model, backbone, features or dense; detectors: dense at most (model)')
     p.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images (224 224; detectors 800 1344)')
     p.add_argument('--batch', type=int, help='number of images (1)')

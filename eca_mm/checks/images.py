@@ -20,7 +20,6 @@ UNREADABLE = Kind(
 )
 TRUNCATED = Kind('images that are cut off or damaged', 'training stops at a PNG, and learns the grey rest of a JPEG')
 OTHER_SIZE = Kind('images of another size than annotated', 'boxes and masks are in the wrong place, or training stops')
-THIN = Kind('images too thin for the pipeline', 'scaled down, a side has no pixel left: training stops')
 JPEG = b'\xff\xd8'
 
 

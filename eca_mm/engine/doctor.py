@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcv import rescale_size
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from eca_mm.checks import Findings, Kind, check_coco, check_images
 from eca_mm.checks.coco import NO_KEY, NO_LIST, count_classes
-from eca_mm.checks.images import THIN
 from eca_mm.engine.building import building
 from eca_mm.engine.classes import check_classes, check_evaluated_file
 from eca_mm.engine.data import evaluates_masks, reads_masks
@@ -89,7 +87,6 @@ def _inspect(cfg: Config, kind: str, config: Any, model: Any, quick: bool, track
     local = [image for image in images if '://' not in image[0]] if remote else images
     some = [local[i * len(local) // QUICK] for i in range(QUICK)] if quick and len(local) > QUICK else local
     check_images(some, findings, track)
-    _check_thin(dataset, some, findings)
     return Inspection(f'{kind}: {where}', f'{contents}; {len(some)} images looked at', findings)
 
 
@@ -142,13 +139,3 @@ def _read_other(kind: str, dataset: Any, config: Any, findings: Findings) -> tup
     where = dataset.ann_file or next(iter(dataset.data_prefix.values()), '') or dataset.data_root
     counts = _first({str(name): labels[i] for i, name in enumerate(classes if labels else ())})
     return str(where), f'{len(images)} images' + f' ({counts})' * bool(counts), images
-
-
-def _check_thin(dataset: Any, images: Images, findings: Findings) -> None:
-    """As mmcv's Resize reckons with ``keep_ratio``."""
-    transforms = [
-        t for t in dataset.pipeline.transforms if getattr(t, 'keep_ratio', False) and getattr(t, 'scale', None)
-    ]
-    for path, size in images:
-        if size and min(size) > 0 and any(min(rescale_size(size, t.scale)) < 1 for t in transforms):
-            findings.add(THIN, f'{path}: {size[0]} x {size[1]}')

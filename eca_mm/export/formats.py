@@ -22,7 +22,6 @@ Write = Callable[[ExportedPart, Tensor, bool, Mapping[str, str], Path], None]
 
 class Format(NamedTuple):
     label: str  # in reports
-    suffixes: tuple[str, ...]
     packages: tuple[str, ...]  # that it needs
     write: Write  # takes the network, images as an example, whether batch and size are free, the metadata, and the file
     read: Callable[[Path], Run]  # what it returns runs on the CPU
@@ -79,27 +78,24 @@ def _write_script(network: ExportedPart, images: Tensor, _: bool, metadata: Mapp
     torch.jit.save(traced, str(file), _extra_files={'metadata.json': json.dumps(metadata)})
 
 
-FORMATS = {
-    'onnx': Format(f'ONNX, opset {OPSET}', ('.onnx',), ('onnx', 'onnxruntime', 'onnxscript'), _write_onnx, _read_onnx),
-    'torch.export': Format('torch.export', ('.pt2',), (), _write_pt2, lambda file: torch.export.load(file).module()),
-    'torchscript': Format('TorchScript', ('.ts', '.pt'), (), _write_script, lambda file: torch.jit.load(file)),
+_SCRIPT = Format('TorchScript', (), _write_script, lambda file: torch.jit.load(file))
+FORMATS = {  # by the suffix of the file
+    '.onnx': Format(f'ONNX, opset {OPSET}', ('onnx', 'onnxruntime', 'onnxscript'), _write_onnx, _read_onnx),
+    '.pt2': Format('torch.export', (), _write_pt2, lambda file: torch.export.load(file).module()),
+    '.ts': _SCRIPT,
+    '.pt': _SCRIPT,
 }
 
 
-def choose_format(dst: Path, name: str | None) -> Format:
-    """The named format, or the one that the file's suffix tells.
+def format_of(dst: Path) -> Format:
+    """The format that a file's suffix tells.
 
     Raises:
-        UserError: If there is no such format, or a package that it needs does not import.
+        UserError: If it tells none, or a package that the format needs does not import.
     """
-    if name is not None and name not in FORMATS:
-        raise UserError(f'unknown format {name!r}: choose from {", ".join(FORMATS)}')
-    by_suffix = {suffix: known for known in FORMATS.values() for suffix in known.suffixes}
-    kind = FORMATS[name] if name else by_suffix.get(dst.suffix.lower())
+    kind = FORMATS.get(dst.suffix.lower())
     if kind is None:
-        raise UserError(
-            f'{dst} has none of the suffixes {", ".join(by_suffix)}: rename it, or name the format by --format'
-        )
+        raise UserError(f'{dst} has none of the suffixes {", ".join(FORMATS)}, which name the format: rename it')
     try:
         for package in kind.packages:
             importlib.import_module(package)

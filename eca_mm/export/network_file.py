@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from eca_mm.errors import UserError
 from eca_mm.export.exported_part import STRIDE, is_classifier, load_part, random_images
-from eca_mm.export.formats import choose_format, quietly
+from eca_mm.export.formats import format_of, quietly
 from eca_mm.export.parity import Difference, Shape, max_difference, measure_speed, reference_outputs
 from eca_mm.models import fuse_for_inference
 from eca_mm.models.fuse import fold_norms
@@ -46,7 +46,6 @@ def export(
     checkpoint: str,
     dst: str | Path,
     *,
-    format: str | None = None,
     part: str = 'model',
     size: tuple[int, int] | None = None,
     batch: int = 1,
@@ -64,8 +63,7 @@ def export(
     Args:
         cfg: From :func:`eca_mm.engine.load_config`.
         checkpoint: File of the weights; 'none' for random ones.
-        dst: The file; its folder is made.
-        format: 'onnx', 'torch.export' or 'torchscript'; None for the one that the file's suffix tells.
+        dst: The file, whose suffix names the format: .onnx, .pt2 (torch.export), .ts or .pt (TorchScript). Its folder is made.
         part: See :class:`~eca_mm.export.exported_part.ExportedPart`.
         size: Height and width of the images in pixels; None for 224 x 224, and 800 x 1344 in detectors.
         batch: Number of images.
@@ -88,7 +86,7 @@ def export(
             raise UserError(f'{name} must be at least {smallest}, got {value}')
     if not 0 <= tolerance < 1:
         raise UserError(f"tolerance is a part of an output's greatest value, from 0 to less than 1, got {tolerance}")
-    kind = choose_format(Path(dst), format)
+    kind = format_of(Path(dst))
     dst = check_output(dst, force=force)
     source = Path(checkpoint).expanduser()
     if dst.exists() and source.exists() and dst.samefile(source):
@@ -107,7 +105,7 @@ def export(
     example = random_images((max(batch, 2) if dynamic else batch, 3, height, width))  # a batch of 1 would be a constant
     differences = []
     with TemporaryDirectory() as folder:
-        file = Path(folder) / f'network{kind.suffixes[0]}'
+        file = Path(folder) / f'network{dst.suffix.lower()}'
         with quietly(f'the export as {kind.label}'), torch.no_grad():
             folded = (fuse_for_inference if fuse else fold_norms)(copy.deepcopy(network))
             kind.write(folded, example, dynamic, metadata, file)

@@ -18,17 +18,9 @@ if TYPE_CHECKING:
     from eca_mm.models.backbones import *  # noqa: F403
 
 BACKBONES = [
-    'AAResNet',
-    'AttentionBehind',
-    'AttentionDenseNet',
-    'AttentionInceptionV3',
-    'AttentionMobileNetV2',
-    'AttentionPreActResNet',
-    'AttentionResNeXt',
-    'AttentionResNet',
-    'ECAMobileNetV2',
-    'ECAResNet',
-]
+    'AAResNet', 'AttentionBehind', 'AttentionDenseNet', 'AttentionInceptionV3', 'AttentionMobileNetV2',
+    'AttentionPreActResNet', 'AttentionResNeXt', 'AttentionResNet', 'ECAMobileNetV2', 'ECAResNet',
+]  # fmt: skip
 __all__ = [*attention.__all__, *BACKBONES, 'fuse_for_inference']
 
 

@@ -51,24 +51,13 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     return [model for model in known.values() if model.name in wanted]
 
 
-EVERYTHING = (
-    'imagenet/eca_resnet50',
-    'imagenet/eca_resnet50@layers',
-    'imagenet/se_resnet50',
-    'imagenet/se_resnet50@layers',
-)
-EVERYTHING_PEERS = ('timm/ecaresnet50', 'timm/seresnet50')
-EVERYTHING_DETECTORS = ('faster_rcnn_eca_r50_fpn_1x', 'faster_rcnn_eca_r50_fpn_1x@layers')
-
-
 def everything(device: str, rounds: int = 15) -> Iterator[tuple[list[BenchmarkModel], BenchmarkSettings]]:
     """The measurements of docs/speed.md for a device: ResNet-50 with ECA and SE, ours and timm's, and a detector."""
     gpu = device == 'cuda'
-    on_gpu = ('imagenet/eca_resnet50@triton', 'imagenet/se_resnet50@triton') if gpu else ()
-    classifiers = benchmark_models(
-        [*EVERYTHING, *on_gpu, *(EVERYTHING_PEERS if importlib.util.find_spec('timm') else ())]
-    )
-    detectors = benchmark_models([*EVERYTHING_DETECTORS, *(['faster_rcnn_eca_r50_fpn_1x@triton'] if gpu else ())])
+    ends = ('', '@layers', *(['@triton'] if gpu else []))
+    peers = [f'timm/{name}resnet50' for name in ('eca', 'se') if importlib.util.find_spec('timm')]
+    classifiers = benchmark_models([*(f'imagenet/{n}_resnet50{end}' for n in ('eca', 'se') for end in ends), *peers])
+    detectors = benchmark_models([f'faster_rcnn_eca_r50_fpn_1x{end}' for end in ends])
     options: dict[str, Any] = dict(device=device, rounds=rounds, iterations=5 if gpu else 1)
     large = dict(options, modes=MODES, batch=128 if gpu else 8)
     yield classifiers, BenchmarkSettings(**large)

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,8 +116,8 @@ def compare(load: Callable[[], Config], names: Sequence[str], seeds: Sequence[in
         Interrupted: After Ctrl-C or another signal.
     """
     layers = dict(map(contender, names))
-    if len(layers) < len(names) or len(set(seeds)) < len(seeds):
-        raise UserError(f'a layer or a seed is there twice: {", ".join(map(str, (*names, *seeds)))}; name each once')
+    if twice := [value for value, count in Counter(map(str, (*names, *seeds))).items() if count > 1]:
+        raise UserError(f'{", ".join(twice)} is there twice: name each once')
     results = {name: Result(name, parameters(_build(_config(load, layer)))) for name, layer in layers.items()}
     for seed in seeds:
         for name, layer in layers.items():

@@ -133,7 +133,6 @@ class TestRefuses:
         (dict(tolerance=1.0), 'tolerance is .* to less than 1, got 1.0'),
         (dict(part='nose'), "unknown part 'nose': choose from model, backbone"),
         (dict(part='dense'), 'is a classifier without a dense head: .* features'),
-        (dict(format='tflite'), "unknown format 'tflite': choose from onnx, torch.export, torchscript"),
     ])  # fmt: skip
     def test_wrong_arguments(self, classifier, tmp_path, changes, sentence):
         with pytest.raises(ValueError, match=sentence):
@@ -143,8 +142,8 @@ class TestRefuses:
     @pytest.mark.parametrize(('options', 'sentence'), [
         ('--batch 0', 'batch must be at least 1, got 0'),
         (
-            '--release --format onnx --part dense --size 64 64 --batch 7 --dynamic --tolerance 0 --rounds 0',
-            'leave out --format, --part, --size, --batch, --dynamic, --tolerance, --rounds',
+            '--release --part dense --size 64 64 --batch 7 --dynamic --tolerance 0 --rounds 0',
+            'leave out --part, --size, --batch, --dynamic, --tolerance, --rounds',
         ),
         ('--release --cfg-options model.backbone.depth=18', 'write a file with the changes of --cfg-options'),
     ])  # fmt: skip
@@ -155,10 +154,11 @@ class TestRefuses:
     def test_what_cannot_be(self, classifier, detector, tmp_path):
         with pytest.raises(ValueError, match=r'is a detector.*NMS.*--part dense'):
             export(detector, 'none', tmp_path / 'x.onnx')
-        with pytest.raises(ValueError, match=r'x\.tflite has none of the suffixes \.onnx, .* by --format'):
+        with pytest.raises(ValueError, match=r'x\.tflite has none of the suffixes \.onnx, .*: rename it'):
             export(classifier, 'none', tmp_path / 'x.tflite')
+        (tmp_path / 'x.onnx').mkdir()
         with pytest.raises(ValueError, match='is a folder'):
-            export(classifier, 'none', tmp_path, format='onnx')
+            export(classifier, 'none', tmp_path / 'x.onnx')
 
     def test_wrong_checkpoints(self, classifier, checkpoint, tmp_path):
         broken = tmp_path / 'broken.pth'

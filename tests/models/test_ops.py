@@ -12,7 +12,9 @@ from eca_mm.models import (
     SEVar1Layer,
     ops,
 )
-from eca_mm.models.ops import Coefficients, conv_tail, norm_tail
+from eca_mm.models.ops.coefficients import Coefficients
+from eca_mm.models.ops.conv_tail import conv_tail
+from eca_mm.models.ops.norm_tail import norm_tail
 
 KINDS = {
     'eca': ECALayer,

@@ -307,7 +307,7 @@ RESULTS = [
     ('export cls.py cls.pth x.pt2 --batch 0', None, 'batch must be at least 1, got 0'),
     ('export cls.py cls.pth x.pt2 --size 8 8', None, 'the network takes images of 32 x 32 pixels or more'),
     ('export cls.py cls.pth x.docx', None, 'x.docx has none of the suffixes .onnx, .pt2, .ts, .pt'),
-    ('export cls.py cls.pth det.pth --format torchscript', None, 'det.pth exists: name another file'),
+    ('export cls.py cls.pth det.pth', None, 'det.pth has none of the suffixes .onnx, .pt2, .ts, .pt'),
     ('export cls.py det.pth x.pt2', None, 'det.pth does not fit the config: 2 missing'),
     ('export cls.py cls.pth out --release --batch 2', None, '--release does not export a network: leave out --batch'),
     ('export cls.py cls.pth cls.py/out --release', None, 'cls.py/out cannot be made a folder'),

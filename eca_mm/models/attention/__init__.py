@@ -11,20 +11,7 @@ from eca_mm.models.attention.se import SEGCLayer, SELayer, SEVar1Layer
 from eca_mm.models.attention.simam import SimAMLayer
 
 __all__ = [
-    'AAConv2d',
-    'CBAMLayer',
-    'ChannelAttention',
-    'CoordinateAttentionLayer',
-    'DoubleAttentionLayer',
-    'ECALayer',
-    'ECANSLayer',
-    'ECASpatialLayer',
-    'GCLayer',
-    'GSoPLayer',
-    'SEGCLayer',
-    'SELayer',
-    'SEVar1Layer',
-    'SimAMLayer',
-    'SpatialAttentionLayer',
-    'eca_kernel_size',
-]
+    'AAConv2d', 'CBAMLayer', 'ChannelAttention', 'CoordinateAttentionLayer', 'DoubleAttentionLayer', 'ECALayer',
+    'ECANSLayer', 'ECASpatialLayer', 'GCLayer', 'GSoPLayer', 'SEGCLayer', 'SELayer', 'SEVar1Layer', 'SimAMLayer',
+    'SpatialAttentionLayer', 'eca_kernel_size',
+]  # fmt: skip

@@ -8,14 +8,6 @@ from eca_mm.models.backbones.resnet import AttentionResNet, ECAResNet
 from eca_mm.models.backbones.resnext import AttentionResNeXt
 
 __all__ = [
-    'AAResNet',
-    'AttentionBehind',
-    'AttentionDenseNet',
-    'AttentionInceptionV3',
-    'AttentionMobileNetV2',
-    'AttentionPreActResNet',
-    'AttentionResNeXt',
-    'AttentionResNet',
-    'ECAMobileNetV2',
-    'ECAResNet',
-]
+    'AAResNet', 'AttentionBehind', 'AttentionDenseNet', 'AttentionInceptionV3', 'AttentionMobileNetV2',
+    'AttentionPreActResNet', 'AttentionResNeXt', 'AttentionResNet', 'ECAMobileNetV2', 'ECAResNet',
+]  # fmt: skip

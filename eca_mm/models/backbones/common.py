@@ -15,7 +15,10 @@ from torch.utils.checkpoint import checkpoint
 from eca_mm.checkpoints import load_backbone
 from eca_mm.checkpoints.attention import Attention, per_stage
 from eca_mm.errors import UserError
-from eca_mm.models import ops
+from eca_mm.models.ops import conditions as when
+from eca_mm.models.ops.coefficients import Coefficients, Folded
+from eca_mm.models.ops.conv_tail import conv_tail
+from eca_mm.models.ops.norm_tail import norm_tail
 
 
 class AttentionBlock(nn.Module, ABC):
@@ -65,23 +68,23 @@ class AttentionBlock(nn.Module, ABC):
             passed: Modules around or after these layers that the fast path passes over.
         """
         attention: Any = self.slot
-        if self.folded and type(norm) is nn.Identity and ops.gates(attention):
-            return None if ops.hooked((conv, attention, *passed)) else self._folded_end(z, conv, identity, relu)
-        if not self.fused or not ops.usable(z, conv, norm, attention, passed, self.fused == 'triton'):
+        if self.folded and type(norm) is nn.Identity and when.gates(attention):
+            return None if when.hooked((conv, attention, *passed)) else self._folded_end(z, conv, identity, relu)
+        if not self.fused or not when.usable(z, conv, norm, attention, passed, self.fused == 'triton'):
             return None
-        coefficients = ops.Coefficients(norm, attention)
-        if relu and identity is not None and conv.bias is None and not norm.training and ops.commutes(z, conv):
-            return ops.conv_tail(z, conv.weight, identity, coefficients)
-        return ops.norm_tail(conv(z), identity, coefficients, relu)
+        coefficients = Coefficients(norm, attention)
+        if relu and identity is not None and conv.bias is None and not norm.training and when.commutes(z, conv):
+            return conv_tail(z, conv.weight, identity, coefficients)
+        return norm_tail(conv(z), identity, coefficients, relu)
 
     def _folded_end(self, z: Tensor, conv: Any, identity: Tensor | None, relu: bool) -> Tensor:
         """The block's end where the norm is part of the convolution: the gate before it, in torch's public operators."""
         attention: Any = self.slot
-        if relu and identity is not None and self.fused and ops.fits(z, conv, attention) and ops.commutes(z, conv):
-            return ops.conv_tail(z, conv.weight, identity, ops.Folded(conv.bias, attention))
+        if relu and identity is not None and self.fused and when.fits(z, conv, attention) and when.commutes(z, conv):
+            return conv_tail(z, conv.weight, identity, Folded(conv.bias, attention))
         out = conv(z)
         # GAP commutes with the convolution, and reads less before it.
-        early = ops.pointwise(conv) and conv.in_channels <= conv.out_channels
+        early = when.pointwise(conv) and conv.in_channels <= conv.out_channels
         pooled = conv(z.mean((2, 3), keepdim=True)) if early else out.mean((2, 3), keepdim=True)
         gate = attention.weights(pooled.flatten(1))[:, :, None, None]
         out = out * gate if identity is None else torch.addcmul(identity, out, gate)
