@@ -209,6 +209,8 @@ def test_what_exists(tmp_path):
 
 def test_detector():
     small = {'model.backbone.depth': 18, 'model.neck.in_channels': [64, 128, 256, 512]}
+    small |= {'model.train_cfg.rpn_proposal.max_per_img': 20, 'model.test_cfg.rpn.max_per_img': 20}
+    small |= {'model.train_cfg.rcnn.sampler.num': 16}
     cfg = load_config(REPOSITORY / 'configs/mask_rcnn_r50_fpn_1x.py', cfg_options=small)
     model = BenchmarkModel('detector', 'detector', lambda: build_model(cfg), detector=True)
     workload = Workload(model, BenchmarkSettings(**SHORT | dict(size=64)))

@@ -112,7 +112,7 @@ UNUSABLE = [
     ('annotations', 'category_id', [1], "annotations[0] (id 1) has no 'category_id' that is a number or text, got [1]"),
     ('annotations', 'category_id', {}, "annotations[0] (id 1) has no 'category_id' that is a number or text, got {}"),
     ('categories', 'id', [1], "categories[0] has no 'id' that is a number or text, got [1]"),
-    ('categories', 'name', ['cat'], "categories[0] (id 1) has no 'name' that is text, got ['cat']"),
+    ('categories', 'name', ['cat'], "categories[0] (id 1) has no 'name' that is a number or text, got ['cat']"),
 ]  # fmt: skip
 
 

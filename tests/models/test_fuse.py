@@ -10,7 +10,7 @@ from torch import nn
 import eca_mm
 from eca_mm.engine import load_config
 from eca_mm.engine.model import build_model
-from eca_mm.models import AttentionMobileNetV2, AttentionResNet, ECAMobileNetV2, ECAResNet, fuse_for_inference, ops
+from eca_mm.models import AttentionMobileNetV2, AttentionResNet, ECAMobileNetV2, ECAResNet, fuse_for_inference
 from eca_mm.models.backbones import common
 from tests.support import FASTER, randomize
 
@@ -70,8 +70,8 @@ def test_hooks_of_the_layer_are_called():
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last], ids=['nchw', 'nhwc'])
 def test_the_last_product_has_the_gate(layout, monkeypatch):
-    taken, conv_tail = [], ops.conv_tail
-    monkeypatch.setattr(common.ops, 'conv_tail', lambda *args: taken.append(1) or conv_tail(*args))
+    taken, conv_tail = [], common.conv_tail
+    monkeypatch.setattr(common, 'conv_tail', lambda *args: taken.append(1) or conv_tail(*args))
     model = randomize(ECAResNet(50, **NARROW).double()).eval().to(memory_format=layout)
     x = image().contiguous(memory_format=layout)
     expected = model(x)

@@ -10,7 +10,7 @@ from mmengine.model import MMDistributedDataParallel
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from eca_mm.models import AttentionResNet, ECALayer, ECAMobileNetV2, ECAResNet, ops
+from eca_mm.models import AttentionResNet, ECALayer, ECAMobileNetV2, ECAResNet
 from eca_mm.models.backbones import common
 from tests.support import randomize
 
@@ -28,7 +28,7 @@ def paths(monkeypatch):
         return functools.wraps(path)(lambda *args: taken.append(name) or path(*args))
 
     for name in ('norm_tail', 'conv_tail'):
-        monkeypatch.setattr(common.ops, name, record(name, getattr(ops, name)))
+        monkeypatch.setattr(common, name, record(name, getattr(common, name)))
     return taken
 
 
