@@ -70,8 +70,8 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         The split, or None for such a config.
 
     Raises:
-        UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, ``auto_scale_lr``, or a training counted
-            in iterations.
+        UserError: As :func:`split_batch`; also for a sampler other than DefaultSampler, ``auto_scale_lr``, a training counted in
+            iterations, or several optimisers that would have to accumulate.
     """
     if cfg.get('images_per_step') is None:
         return None
@@ -89,7 +89,14 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
     batch = split_batch(cfg.images_per_step, processes, loader.get('batch_size'))
     loader.batch_size = batch.images
     loader.sampler = ConfigDict(sampler, type='eca_mm.StepSampler', images_per_step=cfg.images_per_step)
-    cfg.optim_wrapper.accumulative_counts = batch.accumulation
+    wrapper = cfg.optim_wrapper
+    if batch.accumulation > 1 and 'optimizer' not in wrapper:
+        raise UserError(
+            f'{cfg.images_per_step} images per step are {batch}, and several optimisers cannot accumulate: start more processes, '
+            'or raise train_dataloader.batch_size'
+        )
+    if batch.accumulation > 1 or 'accumulative_counts' in wrapper:
+        wrapper.accumulative_counts = batch.accumulation
     return batch
 
 
@@ -97,15 +104,21 @@ class InParts:
     """A data loader that gives the batches of a step together, as a list, so that an iteration is a step of the optimiser.
 
     Args:
-        loader: Whose number of batches is a multiple of ``parts``, as StepSampler makes it. Its attributes are this one's too.
+        loader: Whose number of batches is a multiple of ``parts``, as StepSampler makes it. Its attributes are this one's too,
+            and may be set here. Its data workers read the next step while one is computed.
         parts: Batches of a step.
     """
 
     def __init__(self, loader: DataLoader, parts: int) -> None:
-        self.loader, self.parts = loader, parts
+        vars(self).update(loader=loader, parts=parts)
+        if loader.num_workers:
+            loader.prefetch_factor = max(loader.prefetch_factor or 2, -(-parts // loader.num_workers) + 1)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)
+        return getattr(vars(self)['loader'], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # by hooks that start the workers anew
+        setattr(self.loader, name, value)
 
     def __len__(self) -> int:
         return len(self.loader) // self.parts

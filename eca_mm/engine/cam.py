@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from eca_mm.engine.data import is_classifier
 from eca_mm.errors import UserError
 
 
@@ -20,7 +21,7 @@ class Scores(nn.Module):
         self.model, self.samples, self.threshold = model, samples, threshold
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.model.cfg.get('default_scope') == 'mmpretrain':
+        if is_classifier(self.model.cfg):
             return self.model(images, mode='tensor').amax(1)
         scores = self.model(images, self.samples, mode='predict')[0].pred_instances.scores
         if not len(scores):

@@ -60,6 +60,10 @@ def evaluates_masks(cfg: Config, kind: str) -> bool:
     return any('segm' in str(evaluator.get('metric')) for evaluator in evaluators(cfg, kind))
 
 
+def is_classifier(cfg: Config) -> bool:
+    return cfg.get('default_scope') == 'mmpretrain'
+
+
 def is_rgb(cfg: Config) -> bool:
     """Whether the images of a config's datasets are RGB, as mmpretrain's CIFAR; all others are BGR, as OpenCV reads them."""
     return any('CIFAR' in str(dataset.get('type')) for dataset in leaves(cfg.get('test_dataloader')))

@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from eca_mm.checks import NamingPipeline
 from eca_mm.engine.building import building
-from eca_mm.engine.data import is_rgb
+from eca_mm.engine.data import is_classifier, is_rgb
 from eca_mm.output import write_atomically
 
 
 def make_inferencer(model: Any) -> Any:
     """The inferencer of a model from :func:`eca_mm.load_model`, for use in its config's scope."""
     with building('a pipeline for images', model.cfg.to_dict()):
-        return (_classifier if _is_classifier(model) else _detector)(model.cfg.copy(), model)
+        return (_classifier if is_classifier(model.cfg) else _detector)(model.cfg.copy(), model)
 
 
 def read_batch(model: Any, inferencer: Any, files: Sequence[str | Path]) -> dict[str, Any]:
     """Images that can be read as one batch of the model's pipeline, for its data preprocessor."""
     batch = next(iter(inferencer.preprocess([str(file) for file in files], batch_size=len(files))))
-    return batch if _is_classifier(model) else batch[1]
+    return batch if is_classifier(model.cfg) else batch[1]
 
 
 def preprocessed(model: Any, files: Sequence[Path]) -> Tensor:
@@ -38,10 +38,6 @@ def preprocessed(model: Any, files: Sequence[Path]) -> Tensor:
     with DefaultScope.overwrite_default_scope(model.cfg.get('default_scope', 'mmdet')):
         batch = read_batch(model, make_inferencer(model), files)
         return model.data_preprocessor(batch, False)['inputs']
-
-
-def _is_classifier(model: Any) -> bool:
-    return model.cfg.get('default_scope') == 'mmpretrain'
 
 
 def _detector(cfg: Any, model: Any) -> Any:

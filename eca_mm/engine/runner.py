@@ -30,8 +30,6 @@ from eca_mm.errors import UserError
 # What mmengine's Runner takes out of a config.
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
-IN_EPOCHS = ('EpochBasedTrainLoop', 'ResumableEpochs')
-
 
 def _saying(what: str, method: Callable[..., Any]) -> Callable[..., Any]:
     """A method of Runner that says what could not be built from its arguments, which are parts of the config."""
@@ -92,13 +90,9 @@ class StrictRunner(Runner):
         cfg = copy.deepcopy(cfg)
         with building('a run', cfg.to_dict()):
             super().__init__(**{key: cfg[key] for key in RUNNER_KEYS & cfg.keys()}, cfg=cfg)
-        self._keep_batch()
+        self.message_hub.update_info('batch', self.batch and asdict(self.batch))
         if self.parts > 1:  # the loop sets it, and mmengine is not to count iterations as parts
             self.optim_wrapper = dict(self.optim_wrapper, accumulative_counts=1)
-
-    def _keep_batch(self) -> None:
-        if self.batch:
-            self.message_hub.update_info('batch', asdict(self.batch))
 
     def build_model(self, model: Any) -> Any:
         built = self._build_model(model)
@@ -111,7 +105,9 @@ class StrictRunner(Runner):
         super().register_hook(hook, priority)
 
     def build_train_loop(self, loop: Any) -> Any:
-        if isinstance(loop, dict) and (_name(loop) in IN_EPOCHS or loop.get('by_epoch')):
+        if isinstance(loop, dict) and (
+            _name(loop) in ('EpochBasedTrainLoop', 'ResumableEpochs') or loop.get('by_epoch')
+        ):
             loop = {**{key: value for key, value in loop.items() if key != 'by_epoch'}, 'type': ResumableEpochs}
         elif isinstance(loop, dict) and self.parts > 1:
             raise UserError(f'images_per_step goes with EpochBasedTrainLoop, not {_name(loop)}: remove one of them')
@@ -213,7 +209,7 @@ class StrictRunner(Runner):
             if hasattr(part, 'seed'):
                 part.seed = self.seed  # the checkpoint's
         go_on(self, filename, theirs)
-        self._keep_batch()
+        self.message_hub.update_info('batch', self.batch and asdict(self.batch))
         self.resumed_iter = self.last_saved_iter = self.iter
 
 

@@ -22,7 +22,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from eca_mm.checkpoints import kernel_sizes, read_checkpoint
-from eca_mm.engine.data import is_rgb
+from eca_mm.engine.data import is_classifier, is_rgb
 from eca_mm.engine.model import model_of
 from eca_mm.errors import UserError
 from eca_mm.paths import config_name
@@ -76,10 +76,6 @@ class ExportedPart(nn.Module):
         """The greatest in it, in pixels: 32 in a backbone, 64 in Faster R-CNN's FPN, 128 in RetinaNet's."""
         outputs = self.outputs(torch.zeros(1, 3, 256, 256)).values()
         return max([STRIDE, *(256 // level.shape[-1] for level in outputs if level.dim() == 4)])
-
-
-def is_classifier(cfg: Config) -> bool:
-    return cfg.get('default_scope') == 'mmpretrain'
 
 
 def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, dict[str, str]]:

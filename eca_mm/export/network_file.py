@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 
+from eca_mm.engine.data import is_classifier
 from eca_mm.errors import UserError
-from eca_mm.export.exported_part import STRIDE, is_classifier, load_part, random_images
+from eca_mm.export.exported_part import STRIDE, load_part, random_images
 from eca_mm.export.formats import format_of, quietly
 from eca_mm.export.parity import Difference, Shape, max_difference, measure_speed, reference_outputs
 from eca_mm.models import fuse_for_inference

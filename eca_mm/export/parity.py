@@ -31,8 +31,8 @@ def reference_outputs(network: ExportedPart, shape: Shape) -> Outputs:
     for name, tensor in outputs.items():
         if not tensor.isfinite().all() or not tensor.any() or tensor.equal(of_black[name]):
             raise UserError(
-                f"the network's output {name} does not depend on the images (values up to {tensor.abs().max():.1e}), so "
-                'that agreement would prove nothing: choose a checkpoint that works'
+                f"the network's output {name} is not finite, or does not depend on the images (values up to "
+                f'{tensor.abs().max():.1e}), so that agreement would prove nothing: choose a checkpoint that works'
             )
     return outputs
 

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
-from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
-from mmengine.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from eca_mm.engine import load_config
@@ -83,6 +82,9 @@ def test_the_batches_of_a_step_come_together():
         loader = InParts(DataLoader(range(8), batch_size=2, num_workers=workers, collate_fn=list), 2)
         assert len(loader) == 2 and list(loader) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
         assert loader.num_workers == workers and not hasattr(loader, 'none')
+        assert loader.loader.prefetch_factor == (3 if workers else None)
+        loader._iterator = 'anew'  # as mmdet's PipelineSwitchHook
+        assert loader.loader._iterator == 'anew'
 
 
 @HOOKS.register_module(force=True)
@@ -116,24 +118,12 @@ def test_a_loop_that_is_none_of_mmengines(trained):
         trained(**run)
 
 
-def test_several_optimisers(trained):
+def test_several_optimisers(cfg):
     """mmengine accumulates for one alone."""
-    one = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
-    wrapper = dict(_delete_=True, constructor='TwoOptimisers', one=one, accumulative_counts=1)
-    with pytest.raises(
-        UserError, match='accumulated in 2 parts here, which several optimisers cannot: raise batch_size'
-    ):
-        trained(optim_wrapper=wrapper, train_dataloader__batch_size=4, param_scheduler=[], **NO_VALIDATION)
-
-
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
-class TwoOptimisers:
-    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
-        self.cfg = optim_wrapper_cfg
-
-    def __call__(self, model):
-        build = DefaultOptimWrapperConstructor(self.cfg['one'])
-        return OptimWrapperDict(backbone=build(model.backbone), head=build(model.head))
+    cfg.optim_wrapper = ConfigDict(constructor='Mine', one=cfg.optim_wrapper)
+    with pytest.raises(UserError, match='2 images x 4 accumulated .*, and several optimisers cannot accumulate'):
+        apply_batch(cfg, 1)
+    assert apply_batch(cfg, 4).accumulation == 1 and set(cfg.optim_wrapper) == {'constructor', 'one'}
 
 
 def test_losses_that_a_part_has_not():

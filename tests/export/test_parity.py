@@ -49,9 +49,9 @@ def test_a_small_output_that_is_wrong_is_not_exported(detector, weights, tmp_pat
 
 
 @pytest.mark.parametrize(('bias', 'sentence'), [
-    (0, r'does not depend on the images \(values up to 0\.0e\+00\).*: choose'),
-    (1, r'does not depend on the images \(values up to 1\.0e\+00\).*: choose'),
-    (float('inf'), r'does not depend on the images \(values up to inf\)'),
+    (0, r'is not finite, or does not depend on the images \(values up to 0\.0e\+00\).*: choose'),
+    (1, r'is not finite, or does not depend on the images \(values up to 1\.0e\+00\).*: choose'),
+    (float('inf'), r'is not finite, or does not depend on the images \(values up to inf\)'),
 ])  # fmt: skip
 def test_dead_weights(classifier, bias, sentence):
     """Any two networks agree whose outputs are 0, or a bias."""

@@ -3,12 +3,9 @@
 from collections import Counter
 from typing import Any
 
-from mmengine.optim import OptimWrapperDict
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import Tensor
-
-from eca_mm.errors import UserError
 
 
 @LOOPS.register_module()
@@ -21,7 +18,7 @@ class ResumableEpochs(EpochBasedTrainLoop):
     Attributes:
         done: Batches of the first epoch that were trained before; the data loader must leave them out.
         owed: Whether the validation at the start, if one is due there, was not finished.
-        validated: Whether it was run then.
+        validated: Whether a validation was run.
     """
 
     done = 0
@@ -31,28 +28,23 @@ class ResumableEpochs(EpochBasedTrainLoop):
     def run(self) -> None:
         wrapper, parts = self.runner.optim_wrapper, self.runner.parts
         if parts > 1:
-            if isinstance(wrapper, OptimWrapperDict):
-                raise UserError(
-                    f'images_per_step is accumulated in {parts} parts here, which several optimisers cannot: raise batch_size'
-                )
             wrapper._accumulative_counts = parts
             # The runner's own call has counted iterations.
             wrapper.initialize_count_status(self.runner.model, parts * self._iter, parts * self._max_iters)
         self.runner.call_hook('before_train')
         if self.owed:
-            self.validated = self._validate()
+            self._validate()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
             self._validate()
         self.runner.call_hook('after_train')
 
-    def _validate(self) -> bool:
+    def _validate(self) -> None:
         self._decide_current_val_interval()
         due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
-        if self.runner.val_loop is None or self._epoch < self.val_begin or not due:
-            return False
-        self.runner.val_loop.run()
-        return True
+        if self.runner.val_loop is not None and self._epoch >= self.val_begin and due:
+            self.runner.val_loop.run()
+            self.validated = True
 
     def run_epoch(self) -> None:
         self.runner.call_hook('before_train_epoch')

@@ -1,5 +1,7 @@
 """Going on from a checkpoint, in the middle of an epoch too, and with another split of the batch."""
 
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,14 @@ def go_on(runner: Any, file: str, theirs: dict[str, int] | str | None) -> None:
             or in the middle of an epoch of a loop that is not mmengine's.
     """
     loop, ours, count = runner.train_loop, runner.batch, runner.accumulation
-    if isinstance(theirs, str) and ' 1 accumulated' not in theirs:
-        raise UserError(
-            f'{file} is of an earlier version of eca_mm, which counted {theirs} as several iterations: finish it there, or start '
-            f'from its weights, --cfg-options load_from={file}'
-        )
-    if isinstance(theirs, dict) and ours and (old := Batch(**theirs)) != ours:
+    if isinstance(theirs, str):
+        theirs = asdict(Batch(*map(int, re.findall(r'\d+', theirs)[:3])))
+        if theirs['accumulation'] > 1:
+            raise UserError(
+                f'{file} is of an earlier version of eca_mm, which counted accumulated batches as iterations: finish it there, '
+                f'or start from its weights, --cfg-options load_from={file}'
+            )
+    if theirs and ours and (old := Batch(**theirs)) != ours:
         if old.total != ours.total:
             raise UserError(f'{file} was trained with {old}, this run has {ours}: resume with the former')
         runner.logger.info(f'{file} was trained with {old}: from here on equal in distribution, not to the last bit')
@@ -47,7 +51,7 @@ def go_on(runner: Any, file: str, theirs: dict[str, int] | str | None) -> None:
     old_length = known['max_iters'] // known['max_epochs'] if 'max_iters' in known else length
     done = runner.iter - runner.epoch * length
     resumable = isinstance(loop, ResumableEpochs) and runner.places is not None
-    if old_length != length or not 0 <= done < length or (done and not resumable):
+    if old_length != length or not 0 <= done <= length * resumable:
         epochs = max(runner.epoch, 1)
         raise UserError(
             f'{file} has epoch {epochs} end at iteration {epochs * old_length}, this run has it at {epochs * length}: '

@@ -75,7 +75,7 @@ class SteadyHook(Hook):
         self._save_or_stop(runner, runner.epoch, done)
 
     def after_train_epoch(self, runner: Any) -> None:
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        if isinstance(runner.train_loop, EpochBasedTrainLoop) and not runner.iter % runner.accumulation:
             self._save_or_stop(runner, runner.epoch + 1, runner.iter)
         self.signals.finishing = False
 

@@ -72,9 +72,8 @@ def claimed(folder: str | Path) -> Iterator[bool]:
         file.truncate(0)
         file.write(f'{run}of process {os.getpid()} on {os.uname().nodename}\n')
         file.flush()
-        for left in folder.glob(
-            TEMPORARY.format('?' * 16)
-        ):  # of a checkpoint whose writer was killed, and of nobody else
+        # Left over by a checkpoint whose writer was killed; a new one may be of somebody who is writing.
+        for left in folder.glob(TEMPORARY.format('?' * 16)):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - left.stat().st_mtime > WRITTEN:
                     left.unlink()
@@ -138,11 +137,16 @@ def choose(folder: str | Path, resume: str | None, overwrite: bool, restarted: b
         ExistingFileError: If there are checkpoints in the way.
         UserError: If no checkpoint is whole.
     """
-    found = checkpoints(folder)
-    if restarted and (file := newest(folder)):
-        return file, []
+    if (restarted or resume == 'auto') and (last := newest(folder)):
+        return last, []
     if resume == 'auto':
-        return _newest_or_none(folder), []
+        if found := [f for f in sorted(Path(folder).glob('*.pth')) if not f.name.startswith('best_')]:
+            raise UserError(
+                f'--resume: {folder} has {_some(found)}, but no complete epoch_*.pth, iter_*.pth or resume_iter_*.pth to go on '
+                'from: name one by --resume FILE, or start anew in another --work-dir'
+            )
+        return None, []
+    found = checkpoints(folder)
     file = Path(resume) if resume else None
     if file and not file.is_file():
         raise MissingFileError(f'checkpoint not found: {file}; --resume alone takes the newest of {folder}')
@@ -156,16 +160,6 @@ def choose(folder: str | Path, resume: str | None, overwrite: bool, restarted: b
             'another --work-dir'
         )
     return file, found
-
-
-def _newest_or_none(folder: str | Path) -> Path | None:
-    file, found = newest(folder), [f for f in sorted(Path(folder).glob('*.pth')) if not f.name.startswith('best_')]
-    if file is None and found:
-        raise UserError(
-            f'--resume: {folder} has {_some(found)}, but no complete epoch_*.pth, iter_*.pth or resume_iter_*.pth to go on '
-            'from: name one by --resume FILE, or start anew in another --work-dir'
-        )
-    return file
 
 
 def _some(files: list[Path]) -> str:

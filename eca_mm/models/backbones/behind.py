@@ -55,7 +55,7 @@ def AttentionBehind(  # noqa: N802  (a type in configs)
     How many channels a module has shows in its outputs, features (N, C, H, W) or (N, H, W, C), or tokens (N, L, C), for
     images of two sizes. To the layer they are (N, C, H, W), tokens (N, C, L, 1).
 
-    docs/backbones.md has patterns for ten architectures.
+    docs/backbones.md has patterns for other architectures.
 
     Args:
         backbone: Its config: ``dict(type='mmpretrain.ConvNeXt', arch='tiny')``; one of timm is

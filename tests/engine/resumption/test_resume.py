@@ -1,6 +1,7 @@
 """Which checkpoint a run goes on from, and what is said about it."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -37,6 +38,21 @@ param_scheduler = dict(_delete_=True, type='LinearLR', by_epoch=False, begin=0, 
     assert trained(**run, resume='auto').checkpoint.name == 'iter_3.pth'
     assert 'resumed epoch: 0, iter: 2' in capsys.readouterr().out
     assert (tmp_path / 'work/iter_1.pth').read_bytes() == whole  # not written anew
+
+
+def test_checkpoints_by_iteration_at_the_end_of_an_epoch(trained, tmp_path):
+    """They are of before the epoch's end: what comes there is done when the run goes on, and its last validation."""
+    run = dict(default_hooks__checkpoint__by_epoch=False, default_hooks__checkpoint__interval=2)
+    run |= dict(param_scheduler=[dict(type='StepLR', step_size=1, gamma=0.5)], train_cfg__val_interval=1)
+    whole = torch.load(trained('whole', **run).checkpoint, weights_only=False)
+    with pytest.raises(Interrupted, match=r'iteration 2 of 4\. .*iter_2\.pth is the last checkpoint'):
+        trained(**run, custom_hooks=[dict(type='Signal', number=signal.SIGTERM, after=2)])
+    summary = trained(resume='auto', **run)
+    state = torch.load(summary.checkpoint, weights_only=False)
+    assert summary.checkpoint.name == 'iter_4.pth' and len(summary.metrics) == 2
+    assert state['optimizer']['param_groups'][0]['lr'] == whole['optimizer']['param_groups'][0]['lr'] == 0.0005
+    assert all(value.equal(whole['state_dict'][key]) for key, value in state['state_dict'].items())
+    assert trained(resume='auto', **run).checkpoint == summary.checkpoint  # of a finished one too
 
 
 def test_nothing_is_started_anew(trained, tmp_path):
@@ -149,8 +165,12 @@ def test_batches_that_were_iterations(trained, epoch_1, tmp_path):
     ):
         state['message_hub']['runtime_info']['batch'] = f'{old} images per optimiser step'
         torch.save(state, tmp_path / f'{parts}.pth')
-    with pytest.raises(UserError, match=r'2\.pth is of an earlier version of eca_mm, which counted .* x 2 accumulated'):
+    with pytest.raises(UserError, match=r'2\.pth is of an earlier version of eca_mm, which counted'):
         trained(resume=str(tmp_path / '2.pth'))
+    with pytest.raises(
+        UserError, match='was trained with 1 process x 8 images x 1 .*, this run has 1 process x 4 images'
+    ):
+        trained(resume=str(tmp_path / '1.pth'), images_per_step=4, train_dataloader__dataset__indices=8)
     assert trained(resume=str(tmp_path / '1.pth'), **NO_VALIDATION).checkpoint.name == 'epoch_2.pth'
 
 
