@@ -49,13 +49,14 @@ def test_any_split_of_the_batch(run_tool, trained, classifier, whole, tmp_path):
     config.write_text(f'_base_ = {str(classifier)!r}\n{hooks}\ntrain_dataloader = dict(batch_size=2)')
     launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--standalone', '--max-restarts', '1']
     run = [config, '--work-dir', tmp_path / 'two', '--launcher', 'pytorch', '--checkpoint-every', '1e-9']
+    run += ['--cfg-options', 'train_cfg.max_epochs=2']
     process = run_tool('train', *run, launcher=launcher, PYTHONPATH=str(tmp_path))
     assert '2 processes x 2 images x 2 accumulated = 8 images per optimiser step' in succeeded(process)
     assert re.search('resumed epoch: 1, iter: [567]', process.stdout), process.stdout
-    trained('parts', **FOUR_EPOCHS, train_dataloader__batch_size=2)
-    one, start = weights(whole), weights(whole, 'epoch_2.pth')
+    trained('parts', **FOUR_EPOCHS | dict(epochs=2), train_dataloader__batch_size=2)
+    start, one = weights(tmp_path / 'parts', 'epoch_1.pth'), weights(whole, 'epoch_2.pth')
     for folder in ('two', 'parts'):
-        other = weights(tmp_path / folder)
+        other = weights(tmp_path / folder, 'epoch_2.pth')
         for key, value in one.items():
             if value.is_floating_point():
                 torch.testing.assert_close(other[key], value, rtol=1e-4, atol=1e-5)
