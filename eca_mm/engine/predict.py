@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from eca_mm.engine.cam import draw_cam
+from eca_mm.engine.data import is_classifier
 from eca_mm.engine.files import require
 from eca_mm.engine.inferencers import make_inferencer, read_batch
 from eca_mm.engine.restored import restored_globals
@@ -74,14 +75,15 @@ def predict(
     if cam and not out_dir:
         raise UserError(f'the map of {cam} is drawn into a folder: name one as out_dir')
     out = make_folder(out_dir, '--out-dir') if out_dir else None
-    scope = cfg.get('default_scope', 'mmdet')
-    with DefaultScope.overwrite_default_scope(scope):  # pipelines are built in it, whatever ran before
+    with DefaultScope.overwrite_default_scope(
+        cfg.get('default_scope', 'mmdet')
+    ):  # pipelines are built in it, whatever ran before
         inferencer = make_inferencer(model)
         if cam and out:
             for file in files:
                 picture = draw_cam(model, cam, read_batch(model, inferencer, [file]), threshold)
                 write_atomically(out / f'cam/{Path(file).stem}.png', cv2.imencode('.png', picture)[1].tobytes())
-        if scope == 'mmpretrain':
+        if is_classifier(cfg):
             found = inferencer(files, show_dir=out and str(out / 'vis'))
             for result in found:
                 result.pop('pred_scores')  # of all classes
@@ -92,7 +94,7 @@ def predict(
                 warnings.filterwarnings('ignore', 'Warning: The (bbox|polygon) is out of bounds', UserWarning)
                 found = inferencer(files, pred_score_thr=threshold, no_save_pred=False, **folder)['predictions']
     results = dict(zip(files, found, strict=True))
-    if scope == 'mmpretrain' and out:
+    if is_classifier(cfg) and out:
         write_atomically(out / 'preds.json', json.dumps(results, indent=2) + '\n')
     return results
 

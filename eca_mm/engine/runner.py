@@ -186,8 +186,8 @@ class StrictRunner(Runner):
             )
         if self.resuming:
             optimizer = getattr(self.optim_wrapper, 'optimizer', self.optim_wrapper)
-            try:
-                self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+            try:  # here and not in mmengine, which has more in it that raises these
+                self.optim_wrapper.load_state_dict(checkpoint.pop('optimizer'))
             except (KeyError, ValueError) as error:
                 raise UserError(
                     f'{file} holds the state of another optimiser than {type(optimizer).__name__} with its parameters ({error}): '

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, VISUALIZERS, DefaultScope
 
 from eca_mm.checks import guard_images
 from eca_mm.engine.building import building
-from eca_mm.engine.data import checked_annotations, is_rgb
+from eca_mm.engine.data import checked_annotations, is_classifier, is_rgb
 from eca_mm.engine.files import require
 from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import UserError
@@ -41,7 +41,7 @@ def draw_sheet(cfg: Config, pictures: int, file: str | Path) -> Path:
         with building('the training set', cfg.train_dataloader.dataset):
             dataset = DATASETS.build(cfg.train_dataloader.dataset)
         guard_images(dataset)
-        kind = 'UniversalVisualizer' if scope == 'mmpretrain' else 'DetLocalVisualizer'
+        kind = 'UniversalVisualizer' if is_classifier(cfg) else 'DetLocalVisualizer'
         visualizer = VISUALIZERS.build(dict(type=kind, name='sheet'))
         visualizer.dataset_meta = dataset.metainfo
         some = range(0, len(dataset), max(1, len(dataset) // pictures))[:pictures]
