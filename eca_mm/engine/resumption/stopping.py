@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 # What a terminal's Ctrl-C, a scheduler or torchrun, a closed terminal, and Slurm's --signal send.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
-# torchrun passes on to its processes what all of them may have had already.
+# torchrun and `uv run` pass on to what they started what it may have had already, from Slurm or timeout.
 SAME_REQUEST = 5.0  # seconds
 
 _active: 'Signals | None' = None
@@ -91,7 +91,7 @@ class Signals:
                     continue
                 if since is None:
                     since = time.monotonic()
-                elif not _by_torchrun() or time.monotonic() - since > SAME_REQUEST:
+                elif (number == signal.SIGINT and not _by_torchrun()) or time.monotonic() - since > SAME_REQUEST:
                     for worker in multiprocessing.active_children():
                         worker.kill()
                     os._exit(128 + number)
