@@ -17,6 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 # torchrun and `uv run` pass on to what they started what it may have had already, from Slurm or timeout.
 SAME_REQUEST = 5.0  # seconds
+SAME_KEY = 0.5  # of Ctrl-C, which a user presses twice to end at once
 
 _active: 'Signals | None' = None
 
@@ -91,7 +92,9 @@ class Signals:
                     continue
                 if since is None:
                     since = time.monotonic()
-                elif (number == signal.SIGINT and not _by_torchrun()) or time.monotonic() - since > SAME_REQUEST:
+                    continue
+                pressed = number == signal.SIGINT and not _by_torchrun()
+                if time.monotonic() - since > (SAME_KEY if pressed else SAME_REQUEST):
                     for worker in multiprocessing.active_children():
                         worker.kill()
                     os._exit(128 + number)
