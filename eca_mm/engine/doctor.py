@@ -105,9 +105,7 @@ def _read_coco(cfg: Config, kind: str, dataset: Any, findings: Findings) -> tupl
     if not isinstance(content, dict) or NO_LIST in found.places:
         return dataset.ann_file, 'nothing', []
     prefix = Path(dataset.data_prefix.get('img') or '')
-    listed = [
-        image for image in content['images'] if isinstance(image, dict) and isinstance(image.get('file_name'), str)
-    ]
+    listed = [i for i in content['images'] if isinstance(i, dict) and isinstance(i.get('file_name'), str)]
     images = [(str(prefix / image['file_name']), _size(image)) for image in listed]
     contents = f'{len(images)} images, {len(content.get("annotations", []))} annotations'
     if NO_KEY not in found.places:

@@ -36,8 +36,7 @@ def draw_sheet(cfg: Config, pictures: int, file: str | Path) -> Path:
     require(cfg, 'a sheet of pictures', 'train_dataloader')
     if pictures < 1:
         raise UserError(f'--draw must be a number of pictures, got {pictures}')
-    scope = cfg.get('default_scope', 'mmdet')
-    with DefaultScope.overwrite_default_scope(scope), checked_annotations(cfg, 'train'):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), checked_annotations(cfg, 'train'):
         with building('the training set', cfg.train_dataloader.dataset):
             dataset = DATASETS.build(cfg.train_dataloader.dataset)
         guard_images(dataset)
