@@ -17,9 +17,10 @@ from mmengine.runner import CheckpointLoader
 
 from eca_mm.checkpoints.download import is_own_download, local_file
 from eca_mm.checkpoints.weights import weights_of
+from eca_mm.compat import numpy_multiarray
 from eca_mm.errors import UserError
 
-_multiarray = (getattr(np, '_core', None) or np.core).multiarray  # numpy 2 renamed it
+_multiarray = numpy_multiarray()
 
 
 def _statistic(owner: type, name: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eca_mm import compat
 from eca_mm.models.attention import ChannelAttention
 
 
@@ -38,13 +39,13 @@ def fits(z: Any, *layers: Any, triton: bool = False) -> bool:
     dtypes = {p.dtype for layer in layers for p in layer.parameters()}
     if z.device.type == 'cpu':
         fits = (
-            z.dtype in (torch.float32, torch.float64) and dtypes <= {z.dtype} and not torch.is_autocast_enabled('cpu')
+            z.dtype in (torch.float32, torch.float64) and dtypes <= {z.dtype} and not compat.is_cpu_autocast_enabled()
         )
     else:
         fits = triton and z.device.type == 'cuda' and z.dtype != torch.float64 and dtypes <= {torch.float32}
     return (
         fits
-        and not torch.compiler.is_compiling()
+        and not compat.is_compiling()
         and not torch.jit.is_tracing()
         and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._are_functorch_transforms_active()
@@ -80,7 +81,7 @@ def pointwise(conv: Any) -> bool:
 
 def hooked(layers: Sequence[nn.Module]) -> bool:
     """Whether a hook waits for one of the layers, or for all modules."""
-    return torch.nn.modules.module._has_any_global_hook() or any(
+    return compat.has_global_hooks() or any(
         m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
         for layer in layers
         for m in layer.modules()
