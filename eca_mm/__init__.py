@@ -1,39 +1,85 @@
 """ECA-Net (https://arxiv.org/abs/1910.03151) for MMDetection and MMPretrain.
 
-Importing this package registers its layers and backbones in mmengine's root registries, so that any OpenMMLab config
-finds them by name. They are attributes of the package too, ``eca_mm.ECAResNet(50)``, and so are ``load_model`` and
-``predict``. What needs mmpretrain (backbones) or mmdet (datasets) and the tools' engine are imported when they are asked for.
+Importing this package registers its layers and backbones in mmengine's root registries, where every OpenMMLab config finds
+them by name; without mmengine it registers nothing. Layers, backbones and the functions of the Python API are attributes of
+the package, ``eca_mm.ECAResNet(50)``, and are imported when they are asked for. docs/api.md lists them.
 """
 
-# ruff: noqa: E402
-import importlib
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eca_mm import mmcv_ops
-
-mmcv_ops.install()  # before anything imports mmcv's operators
-
-from mmengine.config.utils import MODULE2PACKAGE
-
-from eca_mm import checkpoints, models, output  # output registers the file backend eca_mm.atomic
-from eca_mm.models.attention import *  # noqa: F403
-from eca_mm.models.fuse import fuse_for_inference  # noqa: F401
-from eca_mm.version import __version__
-
-# `_base_ = 'eca_mm::imagenet/eca_resnet50.py'`, from now on in this process: mmengine offers nothing that works earlier.
-MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
+from eca_mm.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from eca_mm.engine import load_model, predict
+    from eca_mm.checkpoints import load_backbone as load_backbone
+    from eca_mm.checkpoints import read_checkpoint as read_checkpoint
+    from eca_mm.convert import convert_checkpoint as convert_checkpoint
+    from eca_mm.engine import evaluate as evaluate
+    from eca_mm.engine import load_config as load_config
+    from eca_mm.engine import load_model as load_model
+    from eca_mm.engine import predict as predict
+    from eca_mm.engine import train as train
+    from eca_mm.errors import UserError as UserError
+    from eca_mm.export import export as export
     from eca_mm.models import *  # noqa: F403
 
-__all__ = ['__version__', 'checkpoints', 'load_model', 'models', 'output', 'predict']
-__all__ += models.__all__
+# The package that has each name; all others are layers, backbones and what belongs to them, and in eca_mm.models.
+_PACKAGES = {
+    'UserError': 'errors',
+    'convert_checkpoint': 'convert',
+    'evaluate': 'engine',
+    'export': 'export',
+    'load_backbone': 'checkpoints',
+    'load_config': 'engine',
+    'load_model': 'engine',
+    'predict': 'engine',
+    'read_checkpoint': 'checkpoints',
+    'train': 'engine',
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in models.BACKBONES:
+    if name == '__all__':
+        return ['__version__', *_PACKAGES, *import_module('eca_mm.models').__all__]
+    if name in _PACKAGES:
+        return getattr(import_module(f'eca_mm.{_PACKAGES[name]}'), name)
+    if name.startswith('_'):
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    if find_spec(f'eca_mm.{name}') is not None:
+        return import_module(f'eca_mm.{name}')
+    if name in (models := import_module('eca_mm.models')).__all__:
         return getattr(models, name)
-    if name in ('load_model', 'predict'):
-        return getattr(importlib.import_module('eca_mm.engine'), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__('__all__')})
+
+
+def _register() -> None:
+    """Register layers, backbones, the file backend ``eca_mm.atomic`` and the configs ``eca_mm::...``, as far as mmengine is here.
+
+    mmengine offers no way for a package to make its configs known before it is imported.
+    """
+    if find_spec('mmengine') is None:
+        return
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    import_module('eca_mm.models')
+    import_module('eca_mm.output')
+    MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
+
+
+def _is_tool() -> bool:
+    """Whether this process is a tool, which registers after it has read its arguments: ``--help`` does without torch."""
+    script = Path(sys.argv[0] if sys.argv else '')
+    return script.stem == 'eca-mm' or script.resolve().parent == Path(__file__).resolve().parents[1] / 'tools'
+
+
+mmcv_ops.install()  # before anything imports mmcv's operators
+if not _is_tool():
+    _register()

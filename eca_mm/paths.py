@@ -4,7 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 REPOSITORY = PACKAGE.parent  # of an installed package: the folder of site-packages
-CONFIGS = PACKAGE / '.mim/configs'  # in a wheel too
+CONFIGS = MIM if (MIM := PACKAGE / '.mim/configs').is_dir() else REPOSITORY / 'configs'
 
 
 def config_name(file: str | Path) -> str:

@@ -58,7 +58,6 @@ def in_process(monkeypatch, tmp_path, capsys, shapes_root):
 
     def run(name, *args):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
         monkeypatch.setenv('SHAPES_ROOT', str(shapes_root))
         monkeypatch.setattr('sys.argv', [name, *map(str, args)])
         quietly(REPOSITORY / 'tools' / f'{name}.py')

@@ -1,9 +1,14 @@
-"""How tools end."""
+"""How tools read their arguments, and how they end."""
+
+import sys
 
 import pytest
 
-from eca_mm.cli import run_tool
+import eca_mm.cli
+from eca_mm.cli.ending import run_tool
 from eca_mm.errors import Interrupted, MissingFileError
+from tests.support import REPOSITORY, succeeded
+from tests.test_packaging import run
 
 
 def end(error, capsys):
@@ -15,12 +20,10 @@ def end(error, capsys):
     return end.value.code, capsys.readouterr().err
 
 
-def test_a_mistake_is_one_sentence(capsys, monkeypatch):
-    monkeypatch.setattr('sys.argv', ['tool'])
+def test_a_mistake_is_one_sentence(capsys):
     assert end(MissingFileError('no x'), capsys) == ('error: no x', '')
-    monkeypatch.setattr('sys.argv', ['tool', '--traceback'])
     with pytest.raises(MissingFileError, match='no x'):
-        run_tool(lambda: (_ for _ in ()).throw(MissingFileError('no x')))
+        run_tool(lambda: (_ for _ in ()).throw(MissingFileError('no x')), traceback=True)
 
 
 @pytest.mark.parametrize('error', [KeyError('b'), ValueError('in the depths'), AttributeError('x'), OSError('disk')])
@@ -33,3 +36,43 @@ def test_a_bug_keeps_its_traceback(error, capsys):
 def test_ctrl_c(capsys):
     assert end(Interrupted('go on by --resume'), capsys) == (130, 'go on by --resume\n')
     assert end(KeyboardInterrupt(), capsys) == (130, '')
+
+
+def test_a_tool_for_every_script():
+    assert sorted(f.stem for f in (REPOSITORY / 'tools').glob('*.py')) == sorted(eca_mm.cli.TOOLS)
+
+
+def test_help_imports_no_library(tmp_path):
+    """Of any tool, by its script and by the command; nor is anything put on ``sys.path``."""
+    program = """
+import runpy, sys
+repository, *names = sys.argv[1:]
+for module in ('torch', 'mmengine', 'numpy'):
+    sys.modules[module] = None  # an import of it fails
+sys.argv = [f'{repository}/tools/train.py', '--help']
+path = sys.path[:]
+for name in names:
+    sys.argv[0] = f'{repository}/tools/{name}.py'
+    try:
+        runpy.run_path(sys.argv[0], run_name='__main__')
+    except SystemExit as end:
+        assert not end.code
+from eca_mm.cli import main
+sys.argv = ['eca-mm', 'plot', 'gap', '--help']
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+assert sys.path == path
+"""
+    screen = succeeded(run(sys.executable, '-c', program, REPOSITORY, *eca_mm.cli.TOOLS))
+    assert all(f'usage: {name}.py ' in screen for name in eca_mm.cli.TOOLS)
+    assert 'usage: eca-mm plot gap ' in screen
+
+
+@pytest.mark.parametrize('arguments', [['--traceback', 'gap', 'c', 'x', 'i'], ['gap', 'c', 'x', 'i', '--traceback']])
+def test_traceback_before_and_after_a_subcommand(arguments):
+    from eca_mm.cli.plot import make_parser
+
+    assert make_parser().parse_args(arguments).traceback
+    assert not make_parser().parse_args(['gap', 'c', 'x', 'i']).traceback

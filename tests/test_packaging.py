@@ -1,6 +1,5 @@
 """The package as a guest in somebody's environment, and the doctor."""
 
-import importlib
 import importlib.metadata
 import os
 import re
@@ -12,6 +11,8 @@ import pytest
 from mmengine.config import Config
 
 import eca_mm
+from eca_mm import installation
+from eca_mm.cli.doctor import check_installation
 from tests.support import REPOSITORY, succeeded
 
 OPENMMLAB = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'onedl')
@@ -124,9 +125,8 @@ def test_configs_are_inherited_by_name_after_importing_us(tmp_path):
 
 class TestDoctor:
     @pytest.fixture
-    def doctor(self, monkeypatch):
-        monkeypatch.syspath_prepend(REPOSITORY / 'tools')
-        return importlib.import_module('doctor')
+    def doctor(self):
+        return installation
 
     @pytest.fixture
     def install(self, monkeypatch, tmp_path):
@@ -144,13 +144,13 @@ class TestDoctor:
         assert 'Training can run.' in screen and 'FAIL' not in screen
         assert importlib.metadata.version('torch') in screen
 
-    def test_what_does_not_import(self, doctor, monkeypatch, capsys):
+    def test_what_does_not_import(self, monkeypatch, capsys):
         """Masks, whose package imports even where its compiled part is missing; and curves, which training does without."""
         for module in ('mmdet', 'pycocotools._mask', 'tensorboard', 'torch.utils.tensorboard'):
             monkeypatch.setitem(sys.modules, module, None)
         monkeypatch.delitem(sys.modules, 'pycocotools.mask', raising=False)  # imported by others before
         with pytest.raises(SystemExit) as end:
-            doctor.main()
+            check_installation()
         screen = capsys.readouterr().out
         assert end.value.code == 1 and 'problems: training cannot run' in screen
         assert re.search(r'FAIL +mmdet .*\n +-> does not import: ModuleNotFoundError: import of mmdet halted', screen)

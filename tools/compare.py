@@ -1,48 +1,5 @@
 #!/usr/bin/env python
-"""Compares attention layers: each in the slot of one network, by one recipe, with several seeds. Resumable.
-
-tools/compare.py                                             # on small pictures of shapes, 40 minutes of one CPU core
-tools/compare.py --layers plain SE ECA ECA:kernel_size=9 CBAM --seeds 0 1 2
-tools/compare.py configs/comparison/cifar100.py              # downloads CIFAR-100
-tools/compare.py configs/comparison/folder.py --data-root data/pets --cfg-options train_cfg.max_epochs=30
-"""
-
-import argparse
-from functools import partial
-from pathlib import Path
-
-from arguments import Options, parse_and_run
-
-
-def main(a: argparse.Namespace) -> None:
-    from eca_mm.engine import load_config
-    from eca_mm.paper.comparison import compare
-    from eca_mm.paper.report.comparison import write_comparison
-    from eca_mm.paper.reproduce import environment
-    from eca_mm.paths import CONFIGS
-
-    config = Path(a.config or CONFIGS / 'comparison/shapes.py')
-    load = partial(load_config, config, data_root=a.data_root, cfg_options=a.cfg_options)
-    folder = Path(a.work_dir or f'work_dirs/comparison_{config.stem}')
-    results = compare(load, a.layers, a.seeds, folder)
-    table, files = write_comparison(results, folder, f'Attention layers on {config.stem}', environment())
-    print(f'\n{table}\n\nwritten:', *files)
-
+from eca_mm.cli import start
 
 if __name__ == '__main__':
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument(
-        'config', nargs='?', help='a classifier with an attention slot (default: configs/comparison/shapes.py)'
-    )
-    p.add_argument(
-        '--layers',
-        nargs='+',
-        default=('plain', 'SE', 'ECA-NS', 'ECA'),
-        metavar='NAME[:KEY=VALUE,...]',
-        help='what is compared with the first of them (%(default)s)',
-    )
-    p.add_argument('--seeds', type=int, nargs='+', default=range(5), help='(0 1 2 3 4)')
-    p.add_argument('--data-root', help='root of the dataset')
-    p.add_argument('--work-dir', help='of runs and page (default: work_dirs/comparison_NAME_OF_THE_CONFIG)')
-    p.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='changes by dotted key')
-    parse_and_run(p, main)
+    start('compare')

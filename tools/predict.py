@@ -1,33 +1,5 @@
 #!/usr/bin/env python
-"""Predicts on an image or a folder of images: annotated copies and JSON.
-
-tools/predict.py configs/mask_rcnn_eca_r50_fpn_1x.py epoch_12.pth street.jpg --out-dir predictions
-tools/predict.py configs/imagenet/eca_resnet50.py epoch_100.pth dog.jpg --cam backbone.layer4
-"""
-
-import argparse
-
-from arguments import parse_and_run, parser
-
-
-def main(a: argparse.Namespace) -> None:
-    from eca_mm.engine import find_images, load_config, load_model, predict
-    from eca_mm.models import fuse_for_inference
-
-    cfg, files = load_config(a.config, cfg_options=a.cfg_options), find_images(a.images)
-    model = load_model(cfg, a.checkpoint, device=a.device)
-    model = fuse_for_inference(model) if a.fuse else model
-    found = predict(model, files, a.out_dir, threshold=a.threshold, cam=a.cam)
-    print(f'{len(found)} images: pictures and JSON in {a.out_dir}')
-
+from eca_mm.cli import start
 
 if __name__ == '__main__':
-    p = parser(__doc__)
-    p.add_argument('checkpoint', help='a file or URL')
-    p.add_argument('images', help='an image, or a folder of images')
-    p.add_argument('--out-dir', default='predictions', help='output folder (%(default)s)')
-    p.add_argument('--threshold', type=float, default=0.3, help='least score of a drawn box (%(default)s)')
-    p.add_argument('--cam', metavar='LAYER', help='draw the class activation map of a layer, such as backbone.layer4')
-    p.add_argument('--device', help='cpu, cuda:0, ... (default: the first GPU, or else the CPU)')
-    p.add_argument('--fuse', action='store_true', help='fold batch norms and compute gates early (docs/speed.md)')
-    parse_and_run(p, main)
+    start('predict')

@@ -1,22 +1,26 @@
 """How every tool ends: with a sentence where the user can mend it, with a traceback where we must."""
 
 import sys
-import traceback
+import traceback as tracebacks
 from collections.abc import Callable
 
 from eca_mm.errors import Interrupted, UserError
 
 
-def run_tool(main: Callable[[], None]) -> None:
-    """Runs a tool's main function; exits with 1 after an error, and with 128 plus its number, 130 for Ctrl-C, after a signal.
+def run_tool(call: Callable[[], None], *, traceback: bool = False) -> None:
+    """Run a tool; exit with 1 after an error, and with 128 plus its number (130 for Ctrl-C) after a signal.
 
-    A :class:`UserError` is printed as a sentence, with its traceback only if ``--traceback`` is among the arguments. Any
-    other exception is nobody's mistake at the command line: it keeps its traceback, and the last line says how to report it.
+    A :class:`UserError` is printed as a sentence. Any other exception keeps its traceback, because it is not the user's
+    mistake, and the last line says how to report it.
+
+    Args:
+        call: Runs the tool.
+        traceback: Raise a :class:`UserError` with its traceback as well.
     """
     try:
-        main()
+        call()
     except UserError as error:
-        if '--traceback' in sys.argv:
+        if traceback:
             raise
         sys.exit(f'error: {error}')
     except Interrupted as message:
@@ -25,7 +29,7 @@ def run_tool(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        traceback.print_exc()
+        tracebacks.print_exc()
         sys.exit(
             f'\nThis {type(error).__name__} was not expected. Unless memory, disk or network failed, it is a bug in eca_mm, in a '
             'library or in a module of your own: report it with the lines above, the command, and what tools/doctor.py prints.'
