@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from eca_mm.engine.data import is_classifier
+from eca_mm.engine.config.parts import is_classifier
 from eca_mm.errors import UserError
 
 

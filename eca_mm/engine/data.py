@@ -12,8 +12,7 @@ from mmengine.logging import print_log
 from eca_mm.checks import check_coco
 from eca_mm.checks.coco import NO_OBJECT, UNUSED
 from eca_mm.engine.building import ConfigError
-from eca_mm.engine.classes import evaluators
-from eca_mm.engine.files import leaves
+from eca_mm.engine.config.parts import evaluates_masks
 
 USUAL = (NO_OBJECT, UNUSED)  # and nothing to be told at each start
 
@@ -54,19 +53,6 @@ def checked_annotations(cfg: Config, kind: str) -> Iterator[None]:
         yield
     finally:
         CocoDataset.load_data_list = original
-
-
-def evaluates_masks(cfg: Config, kind: str) -> bool:
-    return any('segm' in str(evaluator.get('metric')) for evaluator in evaluators(cfg, kind))
-
-
-def is_classifier(cfg: Config) -> bool:
-    return cfg.get('default_scope') == 'mmpretrain'
-
-
-def is_rgb(cfg: Config) -> bool:
-    """Whether the images of a config's datasets are RGB, as mmpretrain's CIFAR; all others are BGR, as OpenCV reads them."""
-    return any('CIFAR' in str(dataset.get('type')) for dataset in leaves(cfg.get('test_dataloader')))
 
 
 def reads_masks(dataset: Any) -> bool:

@@ -13,10 +13,11 @@ from mmengine.registry import DATASETS, DefaultScope
 from eca_mm.checks import Findings, Kind, check_coco, check_images
 from eca_mm.checks.coco import NO_KEY, NO_LIST, count_classes
 from eca_mm.engine.building import building
-from eca_mm.engine.classes import check_classes, check_evaluated_file
-from eca_mm.engine.data import evaluates_masks, reads_masks
-from eca_mm.engine.files import check_data, leaves
+from eca_mm.engine.config.parts import datasets, evaluates_masks, scope_of
+from eca_mm.engine.data import reads_masks
+from eca_mm.engine.files import check_data
 from eca_mm.engine.model import build_model
+from eca_mm.engine.preflight import check_classes, check_evaluated_file
 from eca_mm.errors import UserError
 
 QUICK = 200  # images of a dataset that are looked at, then
@@ -60,12 +61,12 @@ def inspect(
     model = build_model(cfg)
     seen: list[Any] = []
     for kind in ('train', 'val', 'test'):
-        for config in leaves(cfg.get(f'{kind}_dataloader')):
+        for config in datasets(cfg.get(f'{kind}_dataloader')):
             if not config or config in seen:
                 continue
             seen.append(config)
             check_data(Config(dict(loader=dict(dataset=config))), 'loader')
-            with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
+            with DefaultScope.overwrite_default_scope(scope_of(cfg)):
                 yield _inspect(cfg, kind, config, model, quick, track)
 
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from eca_mm.checkpoints.download import local_file
-from eca_mm.engine.classes import evaluators
+from eca_mm.engine.config.parts import evaluators, type_name
 from eca_mm.engine.distributed import init_distributed
 from eca_mm.engine.files import check_data, require
 from eca_mm.engine.metrics import Metrics
@@ -50,7 +50,7 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
     local_file(str(checkpoint))  # a missing file is said before the data is read
     check_data(cfg, 'test_dataloader')
     if out is not None:
-        coco = [e for e in evaluators(cfg, 'test') if str(e.get('type')).split('.')[-1] == 'CocoMetric']
+        coco = [e for e in evaluators(cfg, 'test') if type_name(e) == 'CocoMetric']
         if not coco:
             raise UserError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
         prefix = Path(out).expanduser()
@@ -60,7 +60,7 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
     cfg.load_from, cfg.resume = str(checkpoint), False
 
     if fuse:  # an average that the checkpoint already has in its weights, and that would be read into unfused ones
-        cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook.get('type') != 'EMAHook']
+        cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if type_name(hook) != 'EMAHook']
     runner = StrictRunner(cfg, strict=True)
     runner.build_loop('test')
     if fuse:

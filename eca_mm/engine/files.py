@@ -1,7 +1,6 @@
 """The files that a config needs, looked for before any model is built."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from mmengine.config import Config
 
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checkpoints.known import KNOWN, where_to_get
+from eca_mm.engine.config.parts import data_root, datasets, type_name
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.paths import CONFIGS
 
@@ -39,7 +39,7 @@ def check_data(cfg: Config, *loaders: str) -> None:
     Raises:
         MissingFileError: With the first path that is missing, or the first folder that is empty, and what to do.
     """
-    for dataset in (dataset for name in loaders for dataset in leaves(cfg.get(name))):
+    for dataset in (dataset for name in loaders for dataset in datasets(cfg.get(name))):
         for path in _paths(dataset):
             if not path.exists():
                 raise MissingFileError(f'data not found: {path} does not exist. {_advice(dataset)}')
@@ -55,52 +55,28 @@ def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
     """
     image = dataset.get_data_info(0).get('img_path') if hasattr(dataset, 'get_data_info') else None
     if image and '://' not in image and not Path(image).is_file():
-        advice = _advice(next(leaves(loader)))
+        advice = _advice(next(datasets(loader)))
         raise MissingFileError(f'data not found: {image}, the first image, does not exist. {advice}')
-
-
-def annotation_files(loader: dict[str, Any] | None) -> list[Path]:
-    """The annotation files of a dataloader's datasets."""
-    return [_root(dataset) / dataset['ann_file'] for dataset in leaves(loader) if dataset.get('ann_file')]
-
-
-def leaves(loader: dict[str, Any] | None) -> Iterator[Any]:
-    """The config of a dataloader's dataset, or those that RepeatDataset, ConcatDataset and their like hold."""
-    dataset = (loader or {}).get('dataset') or {}
-    inner = dataset.get('datasets') or [dataset.get('dataset')]
-    if inner == [None]:
-        yield dataset
-    else:
-        for part in inner:
-            yield from leaves(dict(dataset=part))
-
-
-def _root(dataset: dict[str, Any]) -> Path:
-    return Path(dataset.get('data_root') or '')
-
-
-def _kind(dataset: dict[str, Any]) -> str:
-    return str(dataset.get('type', '')).split('.')[-1]
 
 
 def _advice(dataset: dict[str, Any]) -> str:
     own = 'classes' in (dataset.get('metainfo') or {}) or (
-        _kind(dataset) == 'CocoDataset' and '2017' not in str(dataset)
+        type_name(dataset) == 'CocoDataset' and '2017' not in str(dataset)
     )
-    if own or _kind(dataset) not in ADVICE:
+    if own or type_name(dataset) not in ADVICE:
         return "Check the dataset's data_root, ann_file and data_prefix in the config, or name another root by --data-root."
-    return ADVICE[_kind(dataset)]
+    return ADVICE[type_name(dataset)]
 
 
 def _paths(dataset: dict[str, Any]) -> list[Path]:
-    if _kind(dataset) == 'ShapesDataset':  # draws itself
+    if type_name(dataset) == 'ShapesDataset':  # draws itself
         return []
     prefix = dataset.get('data_prefix') or {}
-    split = dataset.get('split') if _kind(dataset) == 'ImageNet' else None
+    split = dataset.get('split') if type_name(dataset) == 'ImageNet' else None
     parts = [split, dataset.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else [prefix])]
     if '://' in str(dataset.get('data_root') or ''):
         return []  # on a server, which mmengine reads from
-    return [_root(dataset) / part for part in parts if part]
+    return [data_root(dataset) / part for part in parts if part]
 
 
 def check_weights(cfg: Config) -> None:

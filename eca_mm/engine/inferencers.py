@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from eca_mm.checks import NamingPipeline
 from eca_mm.engine.building import building
-from eca_mm.engine.data import is_classifier, is_rgb
+from eca_mm.engine.config.parts import is_classifier, is_rgb, scope_of
 from eca_mm.output import write_atomically
 
 
@@ -35,7 +35,7 @@ def preprocessed(model: Any, files: Sequence[Path]) -> Tensor:
         model: From :func:`eca_mm.load_model`.
         files: Images that can be read.
     """
-    with DefaultScope.overwrite_default_scope(model.cfg.get('default_scope', 'mmdet')):
+    with DefaultScope.overwrite_default_scope(scope_of(model.cfg)):
         batch = read_batch(model, make_inferencer(model), files)
         return model.data_preprocessor(batch, False)['inputs']
 
@@ -66,7 +66,7 @@ def _detector(cfg: Any, model: Any) -> Any:
 
     if cfg.get('visualizer'):
         cfg.visualizer = dict(cfg.visualizer, vis_backends=[])  # these write into a run's work directory: there is none
-    inferencer = Inferencer(cfg, scope=cfg.get('default_scope', 'mmdet'))
+    inferencer = Inferencer(cfg, scope=scope_of(cfg))
     inferencer.pipeline = NamingPipeline(inferencer.pipeline.transforms)
     return inferencer
 

@@ -14,7 +14,7 @@ from eca_mm.checkpoints import check_checkpoint, read_checkpoint
 from eca_mm.engine.building import building
 from eca_mm.engine.channels import check_channels
 from eca_mm.engine.config import load_config
-from eca_mm.engine.files import leaves
+from eca_mm.engine.config.parts import datasets, scope_of
 from eca_mm.errors import UserError
 
 
@@ -47,8 +47,8 @@ def load_model(config: str | Path | Config, checkpoint: str | Path | None, *, de
 
 def _dataset_meta(cfg: Config, meta: Any) -> dict[str, Any]:
     """The classes of a training, as its checkpoint has them, or else the config's dataset."""
-    dataset = next(leaves(cfg.get('test_dataloader')))
-    with DATASETS.switch_scope_and_registry(cfg.get('default_scope', 'mmdet')) as registry:
+    dataset = next(datasets(cfg.get('test_dataloader')))
+    with DATASETS.switch_scope_and_registry(scope_of(cfg)) as registry:
         kind = registry.get(dataset['type']) if isinstance(dataset.get('type'), str) else dataset.get('type')
     own = dataset.get('metainfo')
     found = {**getattr(kind, 'METAINFO', {}), **(own if isinstance(own, dict) else {})}
@@ -70,7 +70,7 @@ def build_model(cfg: Config) -> nn.Module:
         UserError: If the config does not build a model, or its parts do not fit one another.
     """
     model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}  # as mmengine's Runner builds it
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), building('a model', model):
+    with DefaultScope.overwrite_default_scope(scope_of(cfg)), building('a model', model):
         built = MODELS.build(model)
     check_channels(built)
     return built

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from eca_mm.engine.cam import draw_cam
-from eca_mm.engine.data import is_classifier
+from eca_mm.engine.config.parts import is_classifier, scope_of
 from eca_mm.engine.files import require
 from eca_mm.engine.inferencers import make_inferencer, read_batch
 from eca_mm.engine.restored import restored_globals
@@ -75,9 +75,7 @@ def predict(
     if cam and not out_dir:
         raise UserError(f'the map of {cam} is drawn into a folder: name one as out_dir')
     out = make_folder(out_dir, '--out-dir') if out_dir else None
-    with DefaultScope.overwrite_default_scope(
-        cfg.get('default_scope', 'mmdet')
-    ):  # pipelines are built in it, whatever ran before
+    with DefaultScope.overwrite_default_scope(scope_of(cfg)):  # pipelines are built in it, whatever ran before
         inferencer = make_inferencer(model)
         if cam and out:
             for file in files:

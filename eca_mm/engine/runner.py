@@ -1,7 +1,6 @@
 """mmengine's Runner, strict where it is lenient, with sentences for what a config gets wrong."""
 
 import copy
-import inspect
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
@@ -14,21 +13,20 @@ from mmengine.runner import Runner
 
 from eca_mm.checkpoints import check_checkpoint
 from eca_mm.checks import guard_images
-from eca_mm.engine.batch import Batch, InParts
 from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.channels import check_channels
-from eca_mm.engine.classes import check_classes, check_evaluated_file
+from eca_mm.engine.config.batch import Batch, InParts
+from eca_mm.engine.config.options import RUNNER_KEYS
+from eca_mm.engine.config.parts import annotation_files, type_name
 from eca_mm.engine.data import checked_annotations
-from eca_mm.engine.files import annotation_files, check_first_image
+from eca_mm.engine.files import check_first_image
+from eca_mm.engine.preflight import check_classes, check_evaluated_file
 from eca_mm.engine.resumption.loops import ResumableEpochs
 from eca_mm.engine.resumption.randomness import Places, give_places
 from eca_mm.engine.resumption.removing import NewBeforeOld
 from eca_mm.engine.resumption.resuming import go_on
 from eca_mm.engine.resumption.stopping import keep_workers
 from eca_mm.errors import UserError
-
-# What mmengine's Runner takes out of a config.
-RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
 
 def _saying(what: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,17 +98,17 @@ class StrictRunner(Runner):
         return built
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
-        if isinstance(hook, dict) and _name(hook) == 'CheckpointHook':
+        if isinstance(hook, dict) and type_name(hook) == 'CheckpointHook':
             hook = {'backend_args': dict(backend='eca_mm.atomic'), **hook, 'type': NewBeforeOld}
         super().register_hook(hook, priority)
 
     def build_train_loop(self, loop: Any) -> Any:
         if isinstance(loop, dict) and (
-            _name(loop) in ('EpochBasedTrainLoop', 'ResumableEpochs') or loop.get('by_epoch')
+            type_name(loop) in ('EpochBasedTrainLoop', 'ResumableEpochs') or loop.get('by_epoch')
         ):
             loop = {**{key: value for key, value in loop.items() if key != 'by_epoch'}, 'type': ResumableEpochs}
         elif isinstance(loop, dict) and self.parts > 1:
-            raise UserError(f'images_per_step goes with EpochBasedTrainLoop, not {_name(loop)}: remove one of them')
+            raise UserError(f'images_per_step goes with EpochBasedTrainLoop, not {type_name(loop)}: remove one of them')
         return super().build_train_loop(loop)
 
     def build_loop(self, kind: str) -> None:
@@ -211,11 +209,6 @@ class StrictRunner(Runner):
         go_on(self, filename, theirs)
         self.message_hub.update_info('batch', self.batch and asdict(self.batch))
         self.resumed_iter = self.last_saved_iter = self.iter
-
-
-def _name(part: dict[str, Any]) -> str:
-    kind = part.get('type')
-    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def bare_model(model: Any) -> Any:

@@ -12,7 +12,8 @@ from mmengine.registry import DATASETS, VISUALIZERS, DefaultScope
 
 from eca_mm.checks import guard_images
 from eca_mm.engine.building import building
-from eca_mm.engine.data import checked_annotations, is_classifier, is_rgb
+from eca_mm.engine.config.parts import is_classifier, is_rgb, scope_of
+from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import require
 from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import UserError
@@ -36,7 +37,7 @@ def draw_sheet(cfg: Config, pictures: int, file: str | Path) -> Path:
     require(cfg, 'a sheet of pictures', 'train_dataloader')
     if pictures < 1:
         raise UserError(f'--draw must be a number of pictures, got {pictures}')
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')), checked_annotations(cfg, 'train'):
+    with DefaultScope.overwrite_default_scope(scope_of(cfg)), checked_annotations(cfg, 'train'):
         with building('the training set', cfg.train_dataloader.dataset):
             dataset = DATASETS.build(cfg.train_dataloader.dataset)
         guard_images(dataset)

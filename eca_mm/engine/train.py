@@ -14,7 +14,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from eca_mm.checkpoints import check_start, read_checkpoint, weights_of
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checks import passed_over
-from eca_mm.engine.batch import apply_batch
+from eca_mm.engine.config.batch import apply_batch
 from eca_mm.engine.distributed import init_distributed, lost_processes, timeout_of
 from eca_mm.engine.files import check_data, check_weights, require
 from eca_mm.engine.invalid_loss import InvalidLossHook

@@ -22,7 +22,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from eca_mm.checkpoints import kernel_sizes, read_checkpoint
-from eca_mm.engine.data import is_classifier, is_rgb
+from eca_mm.engine.config.parts import is_classifier, is_rgb
 from eca_mm.engine.model import model_of
 from eca_mm.errors import UserError
 from eca_mm.paths import config_name

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 
-from eca_mm.engine.data import is_classifier
+from eca_mm.engine.config.parts import is_classifier
 from eca_mm.errors import UserError
 from eca_mm.export.exported_part import STRIDE, load_part, random_images
 from eca_mm.export.formats import format_of, quietly

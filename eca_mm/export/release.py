@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from eca_mm.analysis.complexity import parameters
 from eca_mm.checkpoints import read_checkpoint, weights_of
-from eca_mm.engine.files import leaves
+from eca_mm.engine.config.parts import datasets
 from eca_mm.engine.metrics import BENCHMARKS, Metrics
 from eca_mm.engine.model import model_of
 from eca_mm.engine.model_index import model_entry, task_results
@@ -118,7 +118,7 @@ def plain(value: Any) -> Any:
 
 
 def _dataset(cfg: Config, loader: str) -> str | None:
-    kind = next(leaves(cfg.get(loader))).get('type')  # what RepeatDataset and its like hold
+    kind = next(datasets(cfg.get(loader))).get('type')  # what RepeatDataset and its like hold
     return None if kind is None else _DATASETS.get(str(kind).split('.')[-1], str(kind))
 
 

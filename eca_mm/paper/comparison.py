@@ -15,7 +15,7 @@ from mmengine.registry import MODELS
 from eca_mm.analysis.complexity import parameters
 from eca_mm.analysis.plots import read_curve
 from eca_mm.engine import evaluate, train
-from eca_mm.engine.classes import accuracies, topk_of
+from eca_mm.engine.config.parts import accuracies, topk_of
 from eca_mm.engine.metrics import BENCHMARKS, Metrics
 from eca_mm.engine.model import build_model
 from eca_mm.errors import Interrupted, UserError

@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from eca_mm.engine import load_config
-from eca_mm.engine.batch import InParts, apply_batch, split_batch
+from eca_mm.engine.config.batch import InParts, apply_batch, split_batch
 from eca_mm.engine.resumption.loops import ResumableEpochs
 from eca_mm.errors import UserError
 from tests.support import NO_VALIDATION, REPOSITORY

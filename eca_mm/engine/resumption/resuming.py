@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop
 
-from eca_mm.engine.batch import Batch
+from eca_mm.engine.config.batch import Batch
 from eca_mm.engine.resumption.loops import ResumableEpochs
 from eca_mm.engine.resumption.work_dir import last_validated
 from eca_mm.errors import UserError
