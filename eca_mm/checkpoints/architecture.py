@@ -1,4 +1,4 @@
-"""The network that weights are of: as a config, as a line of code, and in words."""
+"""The network that weights belong to: as a config, as source code, and in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,13 @@ from eca_mm.paths import CONFIGS
 
 @dataclass(frozen=True)
 class Architecture:
-    """A backbone, registered as ``Attention{family}``, some as ``ECA{family}`` too, and the number of its head's classes.
+    """A backbone with the number of its classifier's classes.
 
-    Its arguments are without the attention, which is a config, or None, stage by stage.
+    Attributes:
+        family: Name of its family: it is registered as ``Attention{family}``, and some as ``ECA{family}`` too.
+        arguments: Without the attention.
+        attention: The layer's config, or None, of each stage.
+        classes: None without a classifier.
     """
 
     family: str
@@ -26,14 +30,14 @@ class Architecture:
 
     @property
     def kernel_sizes(self) -> tuple[int, ...] | None:
-        """ECA's kernel size stage by stage; None for a network that has not ECA of one size in every stage."""
+        """ECA's kernel size of each stage; None unless every stage has ECA of one size."""
         layers = [layer for layer in self.attention if layer and layer['type'] == 'eca_mm.ECALayer']
         sizes = [layer['kernel_size'] for layer in layers if 'kernel_size' in layer]
         return tuple(sizes) if len(sizes) == len(self.attention) else None
 
     @property
     def layers(self) -> list[str]:
-        """The types of its attention layers, each once: ``['ECALayer']``."""
+        """The types of its attention layers, without repetition: ``['ECALayer']``."""
         return sorted({layer['type'].removeprefix('eca_mm.') for layer in self.attention if layer})
 
     @property
@@ -48,11 +52,12 @@ class Architecture:
 
     @property
     def code(self) -> str:
-        """The line of a config that builds the backbone: ``backbone=dict(type='eca_mm.AttentionResNet', depth=18)``."""
+        """The argument that builds the backbone in a config: ``backbone=dict(type='eca_mm.AttentionResNet', depth=18)``."""
         return f'backbone={source_code(self.config)}'
 
     def __str__(self) -> str:
-        """
+        """Name the network.
+
         >>> eca = dict(type='eca_mm.ECALayer', kernel_size=5)
         >>> str(Architecture('ResNet', dict(depth=50, deep_stem=True, avg_down=True), (eca,) * 4, 1000))
         'ResNet-50-D with ECA, k = 5, 5, 5, 5'
@@ -62,17 +67,17 @@ class Architecture:
         if self.kernel_sizes:
             parts.append(f'ECA, k = {", ".join(map(str, self.kernel_sizes))}')
         elif self.layers:
-            kinds = ' and '.join(layer.removesuffix('Layer') for layer in self.layers)
-            parts.append(f'{kinds}{" in some stages" * (None in self.attention)}')
+            names = ' and '.join(layer.removesuffix('Layer') for layer in self.layers)
+            parts.append(f'{names}{" in some stages" * (None in self.attention)}')
         return f'{name}{" with " * bool(parts)}{" and ".join(parts)}'
 
     @property
-    def described(self) -> str:
-        """With its article: 'a ResNet-18', 'an InceptionV3'."""
+    def with_article(self) -> str:
+        """'a ResNet-18', 'an InceptionV3'."""
         return f'{"an" if self.family[0] in "AEIOU" else "a"} {self}'
 
     def _name(self) -> tuple[str, dict[str, Any]]:
-        """Its usual name, and the arguments that this does not say."""
+        """Return its usual name, and the arguments that the name does not express."""
         others = dict(self.arguments)
         name = self.family
         for key in ('depth', 'arch'):
@@ -84,10 +89,10 @@ class Architecture:
         return name, others
 
     def configs(self) -> list[str]:
-        """The paper's detectors and classifiers in configs/, by their names, that have this backbone."""
+        """List the detectors and classifiers in configs/ that have this backbone."""
         (name, others), depth = self._name(), self.arguments.get('depth', self.arguments.get('arch'))
         k = ''.join(map(str, self.kernel_sizes or ()))
-        kinds = {'': '', 'ECALayer': 'eca_', 'SELayer': 'se_'}
+        prefixes = {'': '', 'ECALayer': 'eca_', 'SELayer': 'se_'}
         usual = (
             self.attention[0] in (None, dict(type='eca_mm.SELayer', ratio=16))
             and len(set(map(str, self.attention))) == 1
@@ -96,25 +101,29 @@ class Architecture:
             usual = f'eca_resnet{depth}_k{k}' in KNOWN if not name.endswith('-D') else k == '5557'
         if others or depth is None or not usual:
             return []
-        kind, d = kinds[''.join(self.layers)], 'd' * name.endswith('-D')
-        detectors = CONFIGS.glob(f'*_rcnn_{kind}r{depth}{d}_fpn_1x.py') if self.family == 'ResNet' else ()
-        files = [*sorted(detectors), CONFIGS / f'imagenet/{kind}{self.family.lower()}{depth}{d}.py']
+        prefix, d = prefixes[''.join(self.layers)], 'd' * name.endswith('-D')
+        detectors = CONFIGS.glob(f'*_rcnn_{prefix}r{depth}{d}_fpn_1x.py') if self.family == 'ResNet' else ()
+        files = [*sorted(detectors), CONFIGS / f'imagenet/{prefix}{self.family.lower()}{depth}{d}.py']
         return [f'configs/{file.relative_to(CONFIGS)}' for file in files if file.is_file()]
 
-    def plain_classifier(self, library: str, others: Mapping[str, Any]) -> int:
-        """The number of classes; UserError for attention, no classifier or other arguments, which a library has not."""
-        self.plain(library, others)
+    def plain_classes(self, library: str, others: Mapping[str, Any]) -> int:
+        """Return the number of classes for a library that has plain classifiers alone.
+
+        Raises:
+            UserError: As :meth:`check_plain`; without a classifier.
+        """
+        self.check_plain(library, others)
         if self.classes is None:
             raise UserError(f'there is no classifier among these weights, and {library} has no network without one')
         return self.classes
 
-    def plain(self, library: str, others: Mapping[str, Any]) -> None:
-        """UserError if there is attention, or arguments that a library has no counterpart for."""
+    def check_plain(self, library: str, others: Mapping[str, Any]) -> None:
+        """Raise UserError if there is attention, or arguments without a counterpart in the library."""
         if self.layers:
             raise UserError(f'{library} has no {self.family} with {", ".join(self.layers)}, only plain ones')
-        self.refuse(library, others)
+        self.check_arguments(library, others)
 
-    def refuse(self, library: str, others: Mapping[str, Any]) -> None:
-        """UserError if there are arguments that a library has no counterpart for."""
+    def check_arguments(self, library: str, others: Mapping[str, Any]) -> None:
+        """Raise UserError if there are arguments without a counterpart in the library."""
         if others:
             raise UserError(f'{library} has no {self.family} with {arguments(others)}')

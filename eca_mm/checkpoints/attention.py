@@ -1,4 +1,4 @@
-"""The attention layers of a network: ECA and SE, with their variants, told from their tensors, others from a config."""
+"""The attention layers of a network: ECA and SE with their variants inferred from tensors, others read from a config."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,15 @@ Attention = dict[str, Any] | None  # config of a layer
 
 
 def stage_attention(stage: str, blocks: Sequence[Mapping[str, Tensor]], by_channels: bool = False) -> Attention:
-    """Config of the attention layer in a stage, None if there is none; UserError if its blocks differ in it.
+    """Infer the config of a stage's attention layer; None without one.
 
-    Each block's weights are by their names in it, such as ``eca.conv.weight``. If they may have different numbers of
-    channels, ``by_channels``, and kernel sizes differ, it is taken for the layer that chooses them.
+    Args:
+        stage: Its name, for messages.
+        blocks: The weights of each block by their names in it, such as ``eca.conv.weight``.
+        by_channels: Whether blocks may differ in channels. Different kernel sizes then mean that the layer chooses them.
+
+    Raises:
+        UserError: If the blocks differ in their attention.
     """
     found = [_block_attention(block) for block in blocks]
     if by_channels and any(layer != found[0] for layer in found):
@@ -45,36 +50,53 @@ def _block_attention(block: Mapping[str, Tensor]) -> Attention:
     return None
 
 
-_TOLD = ('ECALayer', 'ECANSLayer', 'SELayer', 'SEGCLayer')  # by their tensors
+_INFERRED = ('ECALayer', 'ECANSLayer', 'SELayer', 'SEGCLayer')  # from their tensors
 
 
-def stated_attention(config: Mapping[str, Any], stages: int) -> list[Attention]:
-    """The layer in each stage that no tensor tells, by the backbone's config: in the slot of our backbones, or as a plugin
-    of mmdet's. None for a stage without one, also where tensors tell.
+def attention_in_config(config: Mapping[str, Any], stages: int) -> list[Attention]:
+    """Return the layer of each stage that no tensor shows, from the backbone's ``attention`` or mmdet's ``plugins``.
+
+    None for a stage without one, and for a layer that is inferred from its tensors.
 
     Raises:
-        UserError: If a plugin is elsewhere than our slot, which its keys do not tell, or the number of stages is another.
+        UserError: If a plugin has another position than our slot, which its keys do not show, or for another number of stages.
     """
-    found = [_untold(layer) for layer in per_stage('attention', config.get('attention'), stages)]
+    found = [_config_only(layer) for layer in per_stage('attention', config.get('attention'), stages)]
     plugins = config.get('plugins')
     for plugin in filter(lambda plugin: isinstance(plugin, dict), plugins if isinstance(plugins, tuple) else ()):
-        if (place := plugin.get('position', 'after_conv3')) != 'after_conv3':
+        if (position := plugin.get('position', 'after_conv3')) != 'after_conv3':
             raise UserError(
-                f'its config has a plugin with position={place!r}, and attention here is after the last norm'
+                f'its config has a plugin with position={position!r}, and attention here is after the last norm'
             )
-        if layer := _untold(plugin.get('cfg')):
+        if layer := _config_only(plugin.get('cfg')):
             used = per_stage('stages', plugin.get('stages') or True, stages)
             found = [layer if use else before for before, use in zip(found, used, strict=True)]
     return found
 
 
-def _untold(layer: Any) -> Attention:
+def _config_only(layer: Any) -> Attention:
     name = re.fullmatch(r'(?:eca_mm\.)?(\w+Layer)', str(layer.get('type'))) if isinstance(layer, dict) else None
-    return {**layer, 'type': f'eca_mm.{name[1]}'} if name and name[1] not in _TOLD else None
+    return {**layer, 'type': f'eca_mm.{name[1]}'} if name and name[1] not in _INFERRED else None
+
+
+def kernel_sizes(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Return ECA's kernel sizes by stage, from weights by the names of our backbones or classifiers.
+
+    A stage without ECA has no entry.
+
+    >>> kernel_sizes({f'layer{n}.0.eca.conv.weight': Tensor(1, 1, k) for n, k in ((1, 3), (4, 7))})
+    (3, 7)
+    """
+    sizes = {}
+    for key, value in weights.items():
+        stage = re.match(r'(?:backbone\.)?\D*(\d)[a-e]?\..*\beca\.conv\.weight$', key)
+        if stage and value.ndim == 3:  # (1, 1, k), or (C, 1, k) of ECA-NS
+            sizes[int(stage[1])] = value.shape[2]
+    return tuple(sizes[stage] for stage in sorted(sizes))
 
 
 def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
-    """One entry per stage: a list or tuple, or UserError if it has another length; anything else repeated."""
+    """Return one entry per stage: those of a list or tuple, or anything else repeated; UserError for another length."""
     if not isinstance(value, (list, tuple)):
         return [value] * num_stages
     if len(value) != num_stages:
@@ -83,7 +105,7 @@ def per_stage(name: str, value: Any, num_stages: int) -> list[Any]:
 
 
 def source_code(value: Any) -> str:
-    """The value as a config states it, with ``dict(...)``."""
+    """Write a value as a config does, with ``dict(...)``."""
     if isinstance(value, dict):
         return f'dict({arguments(value)})'
     if isinstance(value, tuple):
@@ -92,7 +114,8 @@ def source_code(value: Any) -> str:
 
 
 def arguments(values: Mapping[str, Any]) -> str:
-    """
+    """Write keyword arguments as source code.
+
     >>> arguments(dict(depth=18, attention=dict(type='SELayer')))
     "depth=18, attention=dict(type='SELayer')"
     """

@@ -1,4 +1,4 @@
-"""The backbone in the text of a config. It comes with the checkpoint, so it is parsed and never run."""
+"""Parse the backbone in a config's text. The text comes with a checkpoint, so it is never run."""
 
 import ast
 import re
@@ -7,11 +7,11 @@ from typing import Any
 from eca_mm.errors import UserError
 
 
-def backbone_config(text: str) -> dict[str, Any]:
-    """The arguments of the backbone in the text of a config, those that are stated as literals; empty without a backbone.
+def parse_backbone(text: str) -> dict[str, Any]:
+    """Return the backbone's arguments that are literals; empty without a backbone.
 
-    MMDetection 1.x joins the files that a config inherits from, each below a line with its path; the later one counts. Where
-    a backbone is nested in another, as in ``AttentionBehind``, the outer one's arguments are over those of the inner.
+    MMDetection 1.x joins the files that a config inherits from, each below a line with its path; the later overrides the
+    earlier. If a backbone wraps another, as ``AttentionBehind`` does, its arguments override the inner ones.
 
     Args:
         text: Python that assigns ``model``, or ``backbone`` as in the line that a conversion prints.
@@ -19,9 +19,9 @@ def backbone_config(text: str) -> dict[str, Any]:
     Raises:
         UserError: If it is not Python.
 
-    >>> backbone_config('model = dict(backbone=dict(depth=50, style="caffe", norm_cfg=norm_cfg))')
+    >>> parse_backbone('model = dict(backbone=dict(depth=50, style="caffe", norm_cfg=norm_cfg))')
     {'depth': 50, 'style': 'caffe'}
-    >>> backbone_config('backbone = dict(strides=(1, 2, 1, 1), backbone=dict(depth=50, strides=(1, 2, 2, 2)))')['strides']
+    >>> parse_backbone('backbone = dict(strides=(1, 2, 1, 1), backbone=dict(depth=50, strides=(1, 2, 2, 2)))')['strides']
     (1, 2, 1, 1)
     """
     try:
@@ -41,7 +41,7 @@ def backbone_config(text: str) -> dict[str, Any]:
 
 
 def _entries(node: ast.AST) -> dict[str, ast.expr]:
-    """The entries of ``dict(...)`` or ``{...}``; of anything else none."""
+    """Return the entries of ``dict(...)`` or ``{...}``; none of anything else."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
     if isinstance(node, ast.Dict):
@@ -51,7 +51,7 @@ def _entries(node: ast.AST) -> dict[str, ast.expr]:
 
 
 def _literal(node: ast.expr) -> Any:
-    """The value of a literal, also with ``dict(...)``, without the entries that are none; a tuple for a list."""
+    """Evaluate a literal; also ``dict(...)``, without entries that are no literals. A list becomes a tuple."""
     if entries := _entries(node):
         values = {key: _literal(value) for key, value in entries.items()}
         return {key: value for key, value in values.items() if value is not ...}

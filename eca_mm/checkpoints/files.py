@@ -1,4 +1,4 @@
-"""Weights from files and names, into backbones, and into files: tensors and plain metadata, never code."""
+"""Read weights from files and names, load them into backbones, write them: tensors and plain metadata, never code."""
 
 import contextlib
 import inspect
@@ -13,39 +13,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eca_mm.checkpoints.config_text import backbone_config
+from eca_mm.checkpoints.config_text import parse_backbone
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checkpoints.fit import another_network, check_model
 from eca_mm.checkpoints.keys import find_layout, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes, timm_weights
 from eca_mm.checkpoints.reading import import_safetensors, read_checkpoint
-from eca_mm.checkpoints.weights import COUNTERS, check_fit, check_values, find_weights, is_weights, shown, weights_of
+from eca_mm.checkpoints.weights import COUNTERS, check_fit, check_values, find_weights, is_weights, shorten, weights_of
 from eca_mm.errors import UserError
 from eca_mm.output import write_atomically
 
 SUFFIXES = ('.pth', '.safetensors')
 
-# Weights besides those that are taken.
+# Other weights in a checkpoint.
 _OTHERS = {
     'state_dict_ema': ', the averaged ones',  # timm
     'model_ema': ', the averaged ones',  # torchvision
     'ema_state_dict': ', with mmengine those before averaging',  # its EMAHook puts the average into state_dict
 }
 
-
-# What no tensor tells of a ResNet and its relatives.
-_UNTOLD = ('style', 'strides', 'dilations')
+# Arguments of a ResNet and its relatives that no tensor shows.
+_CONFIG_ONLY = ('style', 'strides', 'dilations')
 
 
 @dataclass
 class Weights:
-    """The weights in a checkpoint, and what else it held.
+    """The weights in a checkpoint, with what is known of them.
 
     Attributes:
-        path: The file; None for weights that never were in one.
-        dropped: Name of each other entry -> why it is left out.
-        config: The backbone's arguments in the config with which OpenMMLab's libraries trained it, or that we wrote.
-        note: A sentence for the user about what is not known of the weights.
+        path: The file; None for weights that come from none.
+        dropped: Name of each other entry -> the reason to leave it out.
+        config: The backbone's arguments in the saved config, which OpenMMLab's libraries and our converter write.
+        note: A note for the user on what the file does not show.
         named: Whether the source or the file names the network.
     """
 
@@ -58,7 +57,7 @@ class Weights:
 
 
 def read_weights(source: str, entry: str | None = None) -> Weights:
-    """Reads the weights of a checkpoint without running code from it.
+    """Read the weights of a checkpoint without running code from it.
 
     Args:
         source: A file of torch.save or of safetensors, a URL of one, a name of :data:`eca_mm.checkpoints.known.KNOWN`,
@@ -67,14 +66,14 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
 
     Raises:
         MissingFileError: If there is no such file.
-        UserError: If it cannot be had or read, as :func:`read_checkpoint`; if it holds no weights, as
-            :func:`find_weights`; if it is of an anti-aliased network of timm, whose keys and shapes are those of others.
+        UserError: If it cannot be downloaded or read, as :func:`read_checkpoint`; if it holds no weights, as
+            :func:`find_weights`; for an anti-aliased network of timm, which has the keys and shapes of a plain one.
     """
     from_timm = source.startswith('timm://')
     checkpoint = {} if from_timm else read_checkpoint(source)
     name: Any = source.removeprefix('timm://') if from_timm else checkpoint.get('arch')  # which timm's training wrote
     if isinstance(name, str) and re.search('resne(t|xt)(aa|blur)', name):
-        raise UserError(f'{source} is of {shown(name)}, which is anti-aliased, as no ResNet here is')
+        raise UserError(f'{source} is of {shorten(name)}, which is anti-aliased, as no ResNet here is')
     if from_timm and entry is not None:
         raise UserError(f'{source} has no entries: leave out --entry {entry}')
     if from_timm:
@@ -87,51 +86,51 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
     )
     weights.named = isinstance(name, str) or '://' in source
     try:
-        weights.config = stated_config(checkpoint)
+        weights.config = saved_backbone_config(checkpoint)
     except UserError as error:
         weights.note = f'{error}: whether its style, strides and dilations are the usual ones is not known'
     return weights
 
 
-def stated_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The backbone's arguments in the config among a checkpoint's metadata; {} without one; UserError if it is not Python."""
+def saved_backbone_config(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the backbone's arguments in a checkpoint's config; {} without one; UserError if it is not Python."""
     meta = checkpoint['meta'] if isinstance(checkpoint.get('meta'), dict) else {}
-    return backbone_config(
+    return parse_backbone(
         next((meta[key] for key in ('network', 'cfg', 'config_text') if isinstance(meta.get(key), str)), '')
     )
 
 
 def check_checkpoint(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> dict[str, Tensor]:
-    """The weights in a checkpoint by their plain keys, if they are a whole model's, all of them.
+    """Return the weights in a checkpoint by their keys without prefixes, if they are all the weights of the model.
 
     Raises:
         UserError: As :func:`weights_of`, :func:`check_model` and :func:`check_values`; if the config in the checkpoint has
-            another style of bottlenecks, other strides or dilations than the model's backbone, which no tensor tells.
+            another style, other strides or dilations than the model's backbone, which no tensor shows.
     """
     weights, own = weights_of(checkpoint, source), model.state_dict()
     check_model(own, weights, source)
     check_values({key: value for key, value in weights.items() if own[key].is_floating_point()}, source)
     config = {}
-    with contextlib.suppress(UserError):  # that it is not Python
-        config = stated_config(checkpoint)
+    with contextlib.suppress(UserError):  # a config that is not Python
+        config = saved_backbone_config(checkpoint)
     if isinstance(backbone := getattr(model, 'backbone', None), nn.Module):
-        _compare(backbone, config, source, _UNTOLD)
+        _compare_config(backbone, config, source, _CONFIG_ONLY)
     return weights
 
 
-def _compare(backbone: nn.Module, config: Mapping[str, Any], what: str, names: Iterable[str]) -> None:
+def _compare_config(backbone: nn.Module, config: Mapping[str, Any], what: str, names: Iterable[str]) -> None:
     bottlenecks = any(name.endswith('conv3') for name, _ in backbone.named_modules())  # whose stride the style moves
     for name in names if config else ():
-        own, stated = getattr(backbone, name, None), config.get(name, _default(type(backbone), name))
-        own, stated = (tuple(value) if isinstance(value, list) else value for value in (own, stated))
-        if None not in (own, stated) and own != stated and (name != 'style' or bottlenecks):
-            raise UserError(f'{what}: its config says {name}={stated!r}, and the backbone has {name}={own!r}')
+        own, saved = getattr(backbone, name, None), config.get(name, _default(type(backbone), name))
+        own, saved = (tuple(value) if isinstance(value, list) else value for value in (own, saved))
+        if None not in (own, saved) and own != saved and (name != 'style' or bottlenecks):
+            raise UserError(f'{what}: its config says {name}={saved!r}, and the backbone has {name}={own!r}')
 
 
-def _default(kind: type, name: str) -> Any:
-    """The default of an argument of a class: its own, or that of the first base that names it; None without one."""
-    for cls in kind.__mro__:
-        parameter = inspect.signature(cls.__init__).parameters.get(name)  # type: ignore[misc]
+def _default(cls: type, name: str) -> Any:
+    """Return the default of a constructor's argument, from the first class in the MRO that names it; None without one."""
+    for base in cls.__mro__:
+        parameter = inspect.signature(base.__init__).parameters.get(name)  # type: ignore[misc]
         if parameter is not None and parameter.default is not parameter.empty:
             return parameter.default
     return None
@@ -146,17 +145,17 @@ def _reason(key: str, value: Any) -> str:
 
 
 def load_backbone(backbone: nn.Module, source: str) -> None:
-    """Loads pretrained weights into a backbone and makes sure that every one of its weights was in the file.
+    """Load pretrained weights into a backbone; every weight of the backbone must be in the file.
 
-    Understands what ``tools/convert_checkpoint.py`` does, from any source of :func:`read_weights`: bare backbones, the
-    authors', torchvision's and timm's classifiers, and the classifiers and detectors that OpenMMLab trains. It passes over
-    what the backbone has no part for: classifiers, necks, heads, and later stages. A layer that the backbone names among its
-    ``classifiers`` keeps its own weights where the file has another number of classes.
+    Takes any source of :func:`read_weights` in any layout that ``tools/convert_checkpoint.py`` reads: bare backbones, the
+    authors', torchvision's and timm's classifiers, and the classifiers and detectors that OpenMMLab trains. Classifiers, necks,
+    heads, and stages that the backbone lacks are ignored. A layer that the backbone names in its ``classifiers`` keeps its own
+    weights if the file has another number of classes.
 
     Raises:
         UserError: As :func:`read_weights`, :func:`find_layout`, :func:`check_kernel_sizes`, :func:`check_fit` and
-            :func:`check_values`, in words where the file is of another network; also if a config in the file states another
-            style than the backbone has. The backbone is then unchanged.
+            :func:`check_values`; the message names the file's network if it is another one. Also if the config in the file has
+            another style than the backbone. The backbone is then unchanged.
     """
     file = read_weights(source)
     what = f'{source} does not fit {type(backbone).__name__}'
@@ -176,15 +175,15 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
         words = another_network(own, file.tensors, source, file.config)
         raise UserError(words or str(error)) from error
     check_values(weights, source)
-    _compare(backbone, file.config, what, ['style'])  # whoever dilates a pretrained backbone means it
+    _compare_config(backbone, file.config, what, ['style'])  # a pretrained backbone is often dilated on purpose
     backbone.load_state_dict(weights, strict=False)
 
 
 def write_weights(tensors: Mapping[str, Tensor], meta: dict[str, Any], path: Path, *, bare: bool = False) -> None:
-    """Writes a checkpoint, the whole of it or nothing.
+    """Write a checkpoint atomically.
 
     ``.safetensors`` has the metadata in its header, each value as JSON; ``.pth`` is ``dict(state_dict=..., meta=...)``,
-    or, if it is to be ``bare``, the tensors alone.
+    or the tensors alone if ``bare``.
 
     Raises:
         UserError: If the file cannot be written.

@@ -1,25 +1,25 @@
-"""Whether weights fit a model, and in words what they are of where they do not."""
+"""Check that weights fit a model; if not, name the network they belong to."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from eca_mm.checkpoints.architecture import Architecture
 from eca_mm.checkpoints.families import find_family
-from eca_mm.checkpoints.families.base import Tensors
+from eca_mm.checkpoints.family import Tensors
 from eca_mm.checkpoints.keys import find_layout, is_mmdet1, to_ours
 from eca_mm.checkpoints.weights import check_fit, check_values
 from eca_mm.errors import UserError
 
-# Whose names a whole model's weights have here -> what the names of configs of such models begin with.
-_KINDS = dict(mmdet=('configs/faster', 'configs/mask'), mmpretrain=('configs/imagenet/',))
+# Library of a whole model -> prefixes of the configs of such models.
+_CONFIGS = dict(mmdet=('configs/faster', 'configs/mask'), mmpretrain=('configs/imagenet/',))
 
 
 def check_model(own: Tensors, weights: Tensors, source: str) -> None:
-    """Compares a whole model's own state with the weights of a file, by their plain keys.
+    """Compare a whole model's state dict with the weights of a file.
 
     Raises:
-        UserError: If they do not fit: with what the file is and what would take it, where that tells, else as
-            :func:`check_fit`.
+        UserError: If they do not fit. The message names the file's network and the config for it, if the keys show it; else it
+            is that of :func:`check_fit`.
     """
     try:
         check_fit(own, weights, f'{source} does not fit the config')
@@ -28,12 +28,12 @@ def check_model(own: Tensors, weights: Tensors, source: str) -> None:
 
 
 def check_start(own: Tensors, weights: Tensors, source: str) -> None:
-    """Whether a model can start from weights of which it takes what fits: heads may be others, the backbone may not.
+    """Check that a model can start from weights: the backbone's must fit, while heads may differ and then start anew.
 
-    The file may lack parts of the backbone, such as the attention, and have stages that the model has not.
+    The file may lack parts of the backbone, such as the attention, and have stages that the model lacks.
 
     Raises:
-        UserError: If no weight fits, or one of the backbone has another shape or no place; as :func:`check_model` and
+        UserError: If no weight fits, or one of the backbone is unexpected or of another shape; as :func:`check_model` and
             :func:`check_values`.
     """
     fitting = not is_mmdet1(weights) and {
@@ -53,13 +53,13 @@ def _part(key: str) -> str:
 
 
 def another_network(own: Tensors, weights: Tensors, source: str, config: Mapping[str, Any] | None = None) -> str:
-    """A sentence on what weights are of, if that is not the model of which ``own`` is the state; '' if nothing tells.
+    """Name the network of weights that do not fit a model; '' if it is the model's, or the keys do not show it.
 
     Args:
-        own: The state of a backbone, a classifier, or a detector.
+        own: State dict of a backbone, a classifier, or a detector.
         weights: By the keys of any library that is known here.
-        source: Names them.
-        config: The arguments of their backbone, as far as the file has them.
+        source: Their file, for the message.
+        config: Arguments of their backbone, as far as the file has them.
     """
     convert = f'tools/convert_checkpoint.py {source} NEW.pth'
     if is_mmdet1(weights):
@@ -73,8 +73,8 @@ def another_network(own: Tensors, weights: Tensors, source: str, config: Mapping
         there, theirs = _network(weights, config or {})
     except UserError as error:
         return f'{source} is of no network here: {error}'
-    what = f'{source} has the weights of {there.described}'
-    names = [name for name in there.configs() if ours not in _KINDS or name.startswith(_KINDS[ours])]
+    what = f'{source} has the weights of {there.with_article}'
+    names = [name for name in there.configs() if ours not in _CONFIGS or name.startswith(_CONFIGS[ours])]
     fits = f'set {there.code}{", as in " * bool(names)}{" or ".join(names)}'
     same = here.config == there.config
     if ours == 'mmdet' != theirs:
@@ -84,11 +84,11 @@ def another_network(own: Tensors, weights: Tensors, source: str, config: Mapping
     if ours == 'mmpretrain' != theirs:
         they = 'the authors name' if theirs == 'authors' else f'{theirs} names'
         return f'{what}, as {they} them: {convert} gives them our names{"" if same else f"; for them {fits}"}'
-    return '' if same else f'{what}, and the model has {here.described}: {fits}'
+    return '' if same else f'{what}, and the model has {here.with_article}: {fits}'
 
 
 def _network(weights: Tensors, config: Mapping[str, Any]) -> tuple[Architecture, str]:
-    """The network that weights are of, complete or not, and whose names they have; UserError if it is none of ours."""
+    """Identify the network of weights, complete or not, and the library; UserError if it is none of ours."""
     layout = find_layout(weights)
     ours = to_ours(weights, layout).tensors
-    return find_family(ours).tell(ours, config), layout.source
+    return find_family(ours).identify(ours, config), layout.source

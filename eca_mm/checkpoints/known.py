@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from eca_mm.checkpoints.keys import kernel_sizes
+from eca_mm.checkpoints.attention import kernel_sizes
 from eca_mm.errors import MissingFileError, UserError
 
 README = 'https://github.com/BangguWu/ECANet#experiments'
 
 
-# Names in the authors' README: ECA's kernel sizes by stage, and the number on Google Drive. k of MobileNetV2 is that of their
+# Name in the authors' README: ECA's kernel sizes by stage, and the id on Google Drive. k of MobileNetV2 is that of their
 # newest code.
 KNOWN = {
     'eca_resnet18_k3577': ((3, 5, 7, 7), '1LMRFRTyzVifGBi2MUpTuYEWW44S8mwyl'),
@@ -31,33 +31,33 @@ KNOWN = {
 
 
 def where_to_get(name: str) -> str:
-    """The links to a known file."""
+    """Return the links to a known file."""
     return f'https://drive.google.com/open?id={KNOWN[name][1]} or another link in {README}'
 
 
 def known_file(name: str) -> Path:
-    """The place of a known file, ``checkpoints/NAME.pth.tar`` or ``.pth`` below the current folder.
+    """Return the path of a known file, ``checkpoints/NAME.pth.tar`` or ``.pth`` below the current folder.
 
     Raises:
-        MissingFileError: If it is not there, with where to get it.
+        MissingFileError: If neither exists; the message has the link.
     """
-    places = [Path('checkpoints') / f'{name}{suffix}' for suffix in ('.pth.tar', '.pth')]
-    for place in places:
-        if place.is_file():
-            return place
+    paths = [Path('checkpoints') / f'{name}{suffix}' for suffix in ('.pth.tar', '.pth')]
+    for path in paths:
+        if path.is_file():
+            return path
     raise MissingFileError(
-        f'{name} is not there: download it by hand from {where_to_get(name)}, and put it at {places[0]}'
+        f'{name} is not there: download it by hand from {where_to_get(name)}, and put it at {paths[0]}'
     )
 
 
 def advice(path: Path) -> str:
-    """The end of a sentence about a path that is not there: what to do if it is named as a known file, else nothing."""
+    """Complete a message about a missing path: the link if it has the name of a known file, else nothing."""
     name = re.sub(r'\.pth(\.tar)?$', '', path.name)
     return f'; download it by hand from {where_to_get(name)}, and put it there' if name in KNOWN else ''
 
 
 def check_kernel_sizes(name: str, weights: Mapping[str, Tensor]) -> None:
-    """UserError if the name is known, and the kernel sizes of ECA in weights by our names are not those of that file."""
+    """Raise UserError if the name is that of a known file, and ECA's kernel sizes in the weights are not that file's."""
     if name in KNOWN and (got := kernel_sizes(weights)) != (sizes := KNOWN[name][0]):
         raise UserError(
             f'{name} has ECA with kernel sizes {sizes}, and {known_file(name)} with {got or "none"}: put the right file '
@@ -66,7 +66,7 @@ def check_kernel_sizes(name: str, weights: Mapping[str, Tensor]) -> None:
 
 
 def timm_weights(name: str) -> dict[str, Tensor]:
-    """The pretrained weights that ``timm.create_model`` downloads for a name, such as ``resnet50.a1_in1k``.
+    """Load timm's pretrained weights of a name, such as ``resnet50.a1_in1k``, from its cache or the network.
 
     Raises:
         UserError: Without timm or a network connection, and for a name that timm does not know.

@@ -1,4 +1,4 @@
-"""What became of every key of a checkpoint, so that no weight is lost without a word."""
+"""A state dict's renaming, with a report on each key."""
 
 import re
 from collections import Counter
@@ -6,34 +6,36 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from eca_mm.checkpoints.weights import shown
+from eca_mm.checkpoints.weights import shorten
 from eca_mm.errors import UserError
 
 
 @dataclass
 class Renaming:
-    """A state dict on its way from one naming to another."""
+    """The tensors of a state dict by new keys, and what happened to each old key."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)  # by their new keys
-    names: dict[str, str] = field(default_factory=dict)  # old key -> new key, of all that were taken over
-    dropped: dict[str, str] = field(default_factory=dict)  # old key -> why it is not needed
-    changes: dict[str, str] = field(default_factory=dict)  # old key -> what became of its rows, if anything
+    names: dict[str, str] = field(default_factory=dict)  # old key -> new key, of all tensors
+    dropped: dict[str, str] = field(default_factory=dict)  # old key -> the reason
+    changes: dict[str, str] = field(default_factory=dict)  # old key -> how its rows changed, if they did
 
-    def place(self, old: str, new: str, tensor: Tensor) -> None:
-        """Takes a tensor over under its new key; UserError if that is taken: two old keys cannot become one."""
+    def add(self, old: str, new: str, tensor: Tensor) -> None:
+        """Add a tensor by its new key; UserError if another old key has become the same."""
         if new in self.tensors:
-            raise UserError(f'{shown(old)} and another key both become {shown(new)}: these are keys of two networks')
+            raise UserError(
+                f'{shorten(old)} and another key both become {shorten(new)}: these are keys of two networks'
+            )
         self.tensors[new] = tensor
         self.names[old] = new
 
     def then(self, second: 'Renaming') -> 'Renaming':
-        """This renaming and then a second one of its tensors, as one."""
+        """Combine this renaming with a second one of its tensors."""
         dropped = {old: second.dropped[new] for old, new in self.names.items() if new in second.dropped}
         names = {old: second.names[new] for old, new in self.names.items() if new in second.names}
         return Renaming(second.tensors, names, self.dropped | dropped, self.changes)
 
     def __str__(self) -> str:
-        """The report: how many keys, and which; those that differ in their numbers and last parts are one line."""
+        """Report the numbers of keys; keys that differ only in their numbers and last parts share a line."""
         renamed = [
             (_fold(old), _fold(new) + (f'  ({self.changes[old]})' if old in self.changes else ''))
             for old, new in self.names.items()
@@ -51,4 +53,4 @@ def _fold(key: str) -> str:
     >>> _fold('layer1.0.bn1.running_mean')
     'layerN.N.bnN.*'
     """
-    return shown(re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key)) if '.' in key else key)
+    return shorten(re.sub(r'\.[^.\d]+$', '.*', re.sub(r'\d+', 'N', key)) if '.' in key else key)

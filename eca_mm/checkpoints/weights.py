@@ -1,4 +1,4 @@
-"""The weights in a checkpoint: found by one rule, whoever wrote it; whether they are sound, and fit a model."""
+"""Find the weights in a checkpoint of any library; check their values and their fit to a model."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,14 +13,14 @@ from eca_mm.errors import UserError
 
 _ENTRIES = ('state_dict', 'model')
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-# How many models an average is of: torch's AveragedModel keeps it among the weights, and mmengine's.
+# The number of averaged models, which torch's and mmengine's averaged models keep among the weights.
 COUNTERS = ('n_averaged', 'steps')
 
 
-def plain(key: str) -> str:
-    """The key without what DataParallel, AveragedModel and torch.compile put before it.
+def strip_prefixes(key: str) -> str:
+    """Strip the prefixes of DataParallel, AveragedModel and torch.compile from a key.
 
-    >>> plain('module._orig_mod.conv1.weight')
+    >>> strip_prefixes('module._orig_mod.conv1.weight')
     'conv1.weight'
     """
     return re.sub(r'^((module|_orig_mod)\.)+', '', key)
@@ -29,7 +29,7 @@ def plain(key: str) -> str:
 def find_weights(
     checkpoint: Mapping[str, Any], what: str = 'the checkpoint', entry: str | None = None
 ) -> tuple[str | None, dict[str, Tensor]]:
-    """The weights in a checkpoint: those of an entry, or under ``state_dict``, or under ``model``, or the checkpoint itself.
+    """Return the weights of an entry of a checkpoint: by default ``state_dict``, ``model`` or the checkpoint itself.
 
     Returns:
         The entry, None for the checkpoint itself, and the tensors in it by their keys there.
@@ -53,12 +53,12 @@ def find_weights(
         raise UserError(f'{what} holds no weights: its entries are {first_names(state, 5)}{advice}')
     for key, value in tensors.items():
         if kind := _unusable(value):
-            raise UserError(f'{what} has {shown(key)} {kind}: weights must be dense tensors')
+            raise UserError(f'{what} has {shorten(key)} {kind}: weights must be dense tensors')
     return entry, tensors
 
 
 def _unusable(tensor: Tensor) -> str:
-    """What a tensor is instead of a dense one with values; '' for such a one."""
+    """Say why a tensor is no dense one with values; '' if it is."""
     if tensor.layout != torch.strided:
         return 'sparse'
     if tensor.is_meta:
@@ -69,17 +69,17 @@ def _unusable(tensor: Tensor) -> str:
 
 
 def weights_of(checkpoint: Mapping[str, Any], what: str = 'the checkpoint') -> dict[str, Tensor]:
-    """The weights in a checkpoint by their plain names, see :func:`plain`; raises UserError as :func:`find_weights`."""
-    return {plain(key): value for key, value in find_weights(checkpoint, what)[1].items()}
+    """Return the weights in a checkpoint by their keys without prefixes; raise UserError as :func:`find_weights`."""
+    return {strip_prefixes(key): value for key, value in find_weights(checkpoint, what)[1].items()}
 
 
 def is_weights(value: Any) -> bool:
-    """Whether it is a dictionary of tensors."""
+    """Check whether a value is a dictionary of tensors."""
     return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
 
 
 def check_values(weights: Mapping[str, Tensor], what: str) -> None:
-    """Makes sure that weights are numbers of the usual kinds, all of them finite.
+    """Check that weights are finite numbers of the usual dtypes.
 
     Raises:
         UserError: If one is not float16, bfloat16, float32 or float64 (BN's count of batches may be an integer), with its
@@ -88,7 +88,7 @@ def check_values(weights: Mapping[str, Tensor], what: str) -> None:
     for key, value in weights.items():
         if value.dtype not in _DTYPES and not key.endswith('num_batches_tracked'):
             raise UserError(
-                f'{what} has {shown(key)} in {value.dtype}: weights must be float16, bfloat16, float32 or float64'
+                f'{what} has {shorten(key)} in {value.dtype}: weights must be float16, bfloat16, float32 or float64'
             )
     if bad := [key for key, value in weights.items() if not value.isfinite().all()]:
         raise UserError(f'{what} has NaN or infinity in {len(bad)} weights: {first_names(bad)}')
@@ -97,13 +97,12 @@ def check_values(weights: Mapping[str, Tensor], what: str) -> None:
 
 
 def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: str) -> None:
-    """Compares the names and shapes of a model's own state with those of a file's weights.
+    """Compare the names and shapes of a model's state dict with those of a file's weights.
 
-    BN's count of batches may be missing, as files older than PyTorch 0.4.1 lack it; nothing depends on it with BN's default
-    momentum.
+    BN's count of batches may be missing: files older than PyTorch 0.4.1 lack it, and BN's default momentum does not use it.
 
     Raises:
-        UserError: If a weight is missing, has another shape, or has no place. Begins with ``what``, e.g.
+        UserError: If a weight is missing, unexpected, or of another shape. Begins with ``what``, e.g.
             ``'resnet50.pth does not fit ECAResNet'``.
     """
     problems = {
@@ -120,25 +119,25 @@ def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: st
 
 
 def first_names(names: Collection[object], count: int = 4, between: str = ', ') -> str:
-    """The first of many names, for a message.
+    """Join the first of many names, for a message.
 
     >>> first_names('abcdef'), first_names('')
     ('a, b, c, d, ...', 'none')
     """
-    return between.join([*map(shown, islice(names, count)), *['...'] * (len(names) > count)]) or 'none'
+    return between.join([*map(shorten, islice(names, count)), *['...'] * (len(names) > count)]) or 'none'
 
 
-def shown(name: object) -> str:
-    """The name, for a message: its first 250 characters.
+def shorten(name: object) -> str:
+    """Shorten a name to 250 characters, for a message.
 
-    >>> len(shown('k' * 5_000_000)), shown('conv1.weight')
+    >>> len(shorten('k' * 5_000_000)), shorten('conv1.weight')
     (253, 'conv1.weight')
     """
     return text if len(text := str(name)) <= 250 else f'{text[:250]}...'
 
 
 class EmptyOnMeta(TorchFunctionMode):
-    """Weights, which layers make by ``torch.empty``, take no memory and no time; constants that are read stay on the CPU."""
+    """Build layers without memory for weights: ``torch.empty`` uses the device meta; other constants stay on the CPU."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **{**(kwargs or {}), **({'device': 'meta'} if func is torch.empty else {})})

@@ -1,4 +1,4 @@
-"""From a checkpoint of one library to a checkpoint of another: everything is accounted for, or nothing is written."""
+"""Convert a checkpoint of one library for another: every key is accounted for, or nothing is written."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,47 +6,46 @@ from pathlib import Path
 
 from eca_mm.checkpoints import check_values
 from eca_mm.checkpoints.architecture import Architecture
-from eca_mm.checkpoints.families import Family, find_family
-from eca_mm.checkpoints.families.base import Tensors
+from eca_mm.checkpoints.families import FAMILIES, family_of, find_family
+from eca_mm.checkpoints.family import OURS, Family
 from eca_mm.checkpoints.files import SUFFIXES, Weights, read_weights, write_weights
-from eca_mm.checkpoints.keys import LAYOUTS, find_layout, rename, to_ours
+from eca_mm.checkpoints.keys import LAYOUTS, find_layout, to_ours, to_theirs
 from eca_mm.checkpoints.known import check_kernel_sizes
 from eca_mm.checkpoints.renaming import Renaming
 from eca_mm.convert import mmdet1
-from eca_mm.convert.config import CLASSIFIERS, STAGES, backbone_config, classifier_config, legacy_config
-from eca_mm.convert.targets import OTHERS, OURS, Target, find_target
+from eca_mm.convert.config import classifier_config, detector_config, legacy_config
 from eca_mm.errors import UserError
 from eca_mm.output import check_output
 from eca_mm.version import __version__
 
 SOURCES = ('mmdet1', *dict.fromkeys(layout.source for layout in LAYOUTS))
-TARGETS = tuple(dict.fromkeys([*OURS, *(target for targets in OTHERS.values() for target in targets)]))
+TARGETS = tuple(dict.fromkeys([*OURS, *(target for family in FAMILIES for target in family.targets)]))
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What :func:`convert_checkpoint` wrote."""
+    """The result of :func:`convert_checkpoint`."""
 
     keys: Renaming
     source: str
     target: str
     network: Architecture
     code: str  # that builds it: a line of a config, or a call of timm's or torchvision's
-    notes: list[str]  # what is not known of the weights, and assumed
+    notes: list[str]  # assumptions about what the weights do not show
 
     def __str__(self) -> str:
         notes = [f'note: {note}' for note in self.notes]
         return '\n'.join([f'{self.source} -> {self.target}: {self.keys}', *notes, self.code])
 
     def config(self, file: str | Path) -> str:
-        """The whole config that takes the written file; for another library the line that builds the network there."""
-        weights, family = self.keys.tensors, self.network.family
+        """Write the whole config for the written file; for another library the line that builds the network there."""
+        weights, family = self.keys.tensors, family_of(self.network.family)
         if self.target == 'mmdet':
             return legacy_config(self.network, weights)
         has_classifier = not weights.keys().isdisjoint(('head.fc.weight', 'backbone.fc.weight'))
-        if self.target == 'mmpretrain' and family in CLASSIFIERS and has_classifier:
+        if self.target == 'mmpretrain' and family.classifier_config and has_classifier:
             return classifier_config(self.network, weights)
-        return backbone_config(self.network, file) if self.target in OURS and family in STAGES else self.code
+        return detector_config(self.network, file) if self.target in OURS and family.detector_stages else self.code
 
 
 def convert_checkpoint(
@@ -59,7 +58,7 @@ def convert_checkpoint(
     style: str | None = None,
     force: bool = False,
 ) -> Converted:
-    """Converts a checkpoint.
+    """Convert a checkpoint.
 
     Args:
         src: See :func:`read_weights`.
@@ -68,15 +67,15 @@ def convert_checkpoint(
         to: One of :data:`eca_mm.convert.TARGETS`, mmpretrain if None. A detector of MMDetection 1.x becomes one
             of mmdet 3 if None.
         entry: The entry of the checkpoint that holds the weights, see :func:`read_weights`.
-        style: Of a ResNet's bottlenecks, 'pytorch' or 'caffe', which no tensor tells; None for that of the file's config, or
+        style: Of a ResNet's bottlenecks, 'pytorch' or 'caffe', which no tensor shows; None for that of the file's config, or
             else 'pytorch', with a note.
-        force: Write over `dst`.
+        force: Overwrite `dst`.
 
     Raises:
         MissingFileError: If there is no such file.
-        UserError: If the file cannot be read safely; if a key has no place, or is missing, or has another shape, or holds
-            NaN, infinity or no numbers of the usual kinds; if it is not the file that is known by that name; if the target
-            has no such network; if `dst` exists or cannot be written. Nothing is written then.
+        UserError: If the file cannot be read safely; if a key is unexpected or missing, has another shape or dtype, or holds
+            NaN or infinity; if it is not the file that is known by that name; if the target has no such network; if `dst`
+            exists or cannot be written. Nothing is written then.
     """
     if Path(dst).suffix not in SUFFIXES:
         raise UserError(f'the converted file must end in {" or ".join(SUFFIXES)}, got {dst}')
@@ -114,9 +113,9 @@ def convert_checkpoint(
 
 
 def convert_weights(weights: Weights, source: str | None = None, to: str | None = None, name: str = '') -> Converted:
-    """Converts weights that were read, without a file; see :func:`convert_checkpoint`. Tensors on the device meta will do.
+    """Convert weights in memory, see :func:`convert_checkpoint`; they may be on the device meta.
 
-    If they are named as a known file, they are compared with what is known of it.
+    If ``name`` is a known file's, ECA's kernel sizes must be those of that file.
     """
     detector = source == 'mmdet1' or (source is None and mmdet1.recognises(weights.tensors))
     upgraded = mmdet1.upgrade(weights.tensors) if detector and to is None else None
@@ -137,33 +136,22 @@ def convert_weights(weights: Weights, source: str | None = None, to: str | None 
     if upgraded:
         return Converted(upgraded, 'mmdet1', 'mmdet', network, network.code, notes)
     to = to or 'mmpretrain'
-    target = find_target(network, to)
+    target = family.target(network, to)
     keys = ours.then(to_theirs(ours.tensors, target))
     return Converted(keys, 'mmdet1' if detector else layout.source, to, network, target.code, notes)
 
 
-def _notes(weights: Weights, source: str, told: bool, family: Family, network: Architecture) -> list[str]:
-    """What is assumed of a network, as no tensor tells it."""
+def _notes(weights: Weights, source: str, source_given: bool, family: Family, network: Architecture) -> list[str]:
+    """List the assumptions about what no tensor shows."""
     notes = [weights.note] if weights.note else []
-    untold = family.config_only(network.arguments, {})
-    if untold and not weights.config and not weights.note and source in ('mmpretrain', 'mmdet', 'mmdet1', 'backbone'):
-        style = "style='pytorch', " if 'style' in untold else ''
+    config_only = family.config_only(network.arguments, {})
+    if (
+        config_only
+        and not weights.config
+        and not weights.note
+        and source in ('mmpretrain', 'mmdet', 'mmdet1', 'backbone')
+    ):
+        style = "style='pytorch', " if 'style' in config_only else ''
         other = '; --style caffe says otherwise' if style else ''
         notes.append(f'the file has no config, so {style}the usual strides and no dilations are assumed{other}')
-    return notes + family.notes(source, told or weights.named)
-
-
-def to_theirs(weights: Tensors, target: Target) -> Renaming:
-    """Gives our classifier's weights the names that they have elsewhere."""
-    pairs = tuple((ours, theirs) for theirs, ours in target.pairs)
-    result = Renaming()
-    for key, tensor in weights.items():
-        if not key.startswith('head.fc.'):
-            name = target.backbone + rename(key.removeprefix('backbone.'), pairs)
-            as_convolution = target.convolutions and target.convolutions in name and tensor.ndim == 2
-            result.place(key, name, tensor[:, :, None, None] if as_convolution else tensor)
-        elif target.classifier is None:
-            result.dropped[key] = 'a backbone has no classifier'
-        else:
-            result.place(key, target.classifier + key.removeprefix('head.fc.'), tensor)
-    return result
+    return notes + family.notes(source, source_given or weights.named)

@@ -1,4 +1,4 @@
-"""The whole config that takes converted weights, to be saved and run."""
+"""Write a whole config for converted weights, to be saved and run."""
 
 from pathlib import Path
 from typing import Any
@@ -7,29 +7,25 @@ from mmengine.registry import MODELS
 
 from eca_mm.checkpoints.architecture import Architecture
 from eca_mm.checkpoints.attention import source_code
-from eca_mm.checkpoints.families.base import Tensors
+from eca_mm.checkpoints.families import family_of
+from eca_mm.checkpoints.family import Tensors
 from eca_mm.checkpoints.weights import EmptyOnMeta
 
-CLASSIFIERS = dict.fromkeys(('ResNet', 'ResNeXt', 'PreActResNet', 'DenseNet'), 'eca_mm::imagenet/resnet50.py') | dict(
-    MobileNetV2='eca_mm::imagenet/mobilenet_v2.py', InceptionV3='mmpretrain::inception_v3/inception-v3_8xb32_in1k.py'
-)
-# At a quarter to a 32nd of the image, of the backbones that detectors usually have.
-STAGES = dict.fromkeys(('ResNet', 'ResNeXt', 'PreActResNet'), (0, 1, 2, 3)) | dict(MobileNetV2=(1, 2, 4, 6))
 _ANCHORS = 9  # at each position, in RetinaNet
 
 
 def classifier_config(network: Architecture, weights: Tensors) -> str:
-    """Config of a classifier here, for its checkpoint."""
+    """Write the config of a classifier for its checkpoint."""
     parts = {}
     if 'head.fc.weight' in weights:  # else it is part of the backbone
         classes, features = weights['head.fc.weight'].shape
         parts['head'] = dict(in_channels=features, num_classes=classes, topk=tuple(k for k in (1, 5) if k <= classes))
-    return _text(CLASSIFIERS[network.family], backbone=network.config, **parts)
+    return _text(family_of(network.family).classifier_config, backbone=network.config, **parts)
 
 
-def backbone_config(network: Architecture, file: str | Path) -> str:
-    """Config of a Faster R-CNN of mmdet that starts from a backbone's file."""
-    stages = STAGES[network.family]
+def detector_config(network: Architecture, file: str | Path) -> str:
+    """Write the config of a Faster R-CNN of mmdet that starts from a backbone's file."""
+    stages = family_of(network.family).detector_stages
     with EmptyOnMeta():
         built: Any = MODELS.build(network.config)
     channels = [getattr(built, f'layer{i + 1}')[0].out_channels for i in stages]
@@ -41,7 +37,7 @@ def backbone_config(network: Architecture, file: str | Path) -> str:
 
 
 def legacy_config(network: Architecture, weights: Tensors) -> str:
-    """Config of a detector of MMDetection 1.x, for its converted checkpoint."""
+    """Write the config of a detector of MMDetection 1.x for its converted checkpoint."""
     backbone = network.config | _in_detectors(network)
     if 'bbox_head.retina_cls.bias' in weights:
         classes = len(weights['bbox_head.retina_cls.bias']) // _ANCHORS
@@ -55,7 +51,7 @@ def legacy_config(network: Architecture, weights: Tensors) -> str:
 
 
 def _in_detectors(network: Architecture) -> dict[str, Any]:
-    return dict(out_indices=STAGES[network.family], frozen_stages=1, norm_eval=True)
+    return dict(out_indices=family_of(network.family).detector_stages, frozen_stages=1, norm_eval=True)
 
 
 def _text(base: str, backbone: dict[str, Any], **parts: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS as MMPRETRAIN
 from torch import nn
 
 from eca_mm.checkpoints import check_checkpoint, load_backbone
-from eca_mm.checkpoints.config_text import backbone_config
+from eca_mm.checkpoints.config_text import parse_backbone
 from eca_mm.checkpoints.files import Weights
 from eca_mm.checkpoints.weights import EmptyOnMeta
 from eca_mm.convert import convert_checkpoint
@@ -31,7 +31,7 @@ def plain():
 
 def convert_with(state, backbone, **kwargs):
     """Converts weights whose config has these arguments of the backbone."""
-    config = backbone_config(f'model = dict(backbone=dict({backbone}))')
+    config = parse_backbone(f'model = dict(backbone=dict({backbone}))')
     return convert_weights(Weights(state, config=config), **kwargs)
 
 
@@ -50,7 +50,7 @@ def test_lasts_for_any_number_of_conversions(tmp_path):
 def test_style(plain):
     code = convert_with(plain[50], "style='caffe'").code
     assert code == "backbone=dict(type='eca_mm.AttentionResNet', depth=50, style='caffe')"
-    assert backbone_config(code)['style'] == 'caffe'
+    assert parse_backbone(code)['style'] == 'caffe'
     with pytest.raises(ValueError, match="timm has no ResNet with style='caffe'"):
         convert_with(plain[50], "style='caffe'", to='timm')
 
@@ -63,15 +63,15 @@ def test_style(plain):
     '../child.py\n_base_ = "./base.py"\nmodel = dict(backbone=dict(style="caffe"))\n',
 ])  # fmt: skip
 def test_finds_the_backbone_in_a_config(text):
-    assert backbone_config(text)['style'] == 'caffe'
+    assert parse_backbone(text)['style'] == 'caffe'
 
 
 def test_configs_do_not_run(tmp_path):
     text = f'import os\nmodel = dict(backbone=dict(depth=os.mkdir({str(tmp_path / "ran")!r}), style="caffe"))'
-    assert backbone_config(text) == dict(style='caffe') and not any(tmp_path.iterdir())
+    assert parse_backbone(text) == dict(style='caffe') and not any(tmp_path.iterdir())
     for text in ('(' * 10_000, 'x = \0', 'model = 1\nbackbone = 2', 'model: dict(backbone=3)', ''):
         with contextlib.suppress(ValueError):
-            assert backbone_config(text) == {}
+            assert parse_backbone(text) == {}
 
 
 @pytest.mark.parametrize(('backbone', 'message'), [

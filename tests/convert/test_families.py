@@ -1,4 +1,4 @@
-"""A kind of network that nobody here has heard of, added as its backbone, its `Family`, its names and a `Target`."""
+"""An unknown network, added as its backbone and its `Family`; another library's format is part of the family."""
 
 import pytest
 import torch
@@ -6,8 +6,8 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from eca_mm.checkpoints import families, keys
-from eca_mm.checkpoints.families import Family
-from eca_mm.convert.targets import OTHERS, Target
+from eca_mm.checkpoints.family import Family
+from eca_mm.checkpoints.layout import Layout, Target
 from eca_mm.models import ECALayer
 from tests.convert.networks import convert_state
 
@@ -23,27 +23,29 @@ class ECAToyNet(nn.Module):
             self.add_module(f'stage{stage}', nn.ModuleList([block]))
 
 
+NAMES = (('first.', 'stage1.0.'), ('second.', 'stage2.0.'))
+
+
 class ToyNet(Family):
     name, features = 'ToyNet', 'width'
+    pattern = r'stage\d\.0\.conv\.weight'
     block = r'(stage\d+)\.(\d+)\.(.+)'
+    layouts = (Layout('toys', (r'body\.first\.conv\.weight',), 'body.', 'logits.'),)
+    key_maps = ((r'first\..+', NAMES),)
+    targets = dict(toys=lambda network: Target('toys.net()', 'logits.', 'body.', NAMES))
 
     def arguments(self, backbone, counts):
         assert counts == (1, 1)
         return dict(width=len(backbone['stage1.0.conv.weight']))
 
 
-TABLE = (('first.', 'stage1.0.'), ('second.', 'stage2.0.'))
-
-
 @pytest.fixture
 def toy_net(monkeypatch):
     monkeypatch.setitem(MODELS._module_dict, 'ECAToyNet', ECAToyNet)
-    monkeypatch.setitem(keys.NETWORKS, 'ToyNet', r'stage\d\.0\.conv\.weight')
-    toys = keys.Layout('toys', (r'body\.first\.conv\.weight',), 'body.', 'logits.')
-    monkeypatch.setattr(keys, 'LAYOUTS', (*keys.LAYOUTS, toys))
-    monkeypatch.setattr(keys, 'VARIANTS', (*keys.VARIANTS, (r'first\..+', TABLE)))
-    monkeypatch.setattr(families, 'FAMILIES', (*families.FAMILIES, ToyNet()))
-    monkeypatch.setitem(OTHERS, 'ToyNet', dict(toys=lambda network: Target('toys.net()', 'logits.', 'body.', TABLE)))
+    with_toys = (*families.FAMILIES, ToyNet())  # as if its file were in eca_mm/checkpoints/families
+    for module in (families, keys):
+        monkeypatch.setattr(module, 'FAMILIES', with_toys)
+    monkeypatch.setattr(keys, 'LAYOUTS', (*keys.LAYOUTS, *ToyNet.layouts))
     backbone = ECAToyNet(8, (3, 5)).state_dict()
     return {f'backbone.{key}': value for key, value in backbone.items()} | {
         'head.fc.weight': torch.rand(2, 8), 'head.fc.bias': torch.rand(2),

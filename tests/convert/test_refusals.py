@@ -35,13 +35,13 @@ def of_timm(name, **kwargs):
 WRONG = {
     'vgg': (
         lambda: VGG, {},
-        'not the weights of a ResNet, ResNeXt, PreActResNet, MobileNetV2, DenseNet or InceptionV3 as mmdet, mmpretrain, ',
+        'not the weights of a DenseNet, InceptionV3, MobileNetV2, ResNet, ResNeXt or PreActResNet as mmdet, mmpretrain, ',
     ),
     'resnext with a tiered stem': (of_timm('ecaresnext50t_32x4d'), {}, 'a stem of 24, 32 and 64 channels, where ResNet-D'),
     'light resnext': (
         of_timm('seresnext26d_32x4d'), {}, 'stages of (2, 2, 2, 2) blocks with 3 convolutions each are no ResNeXt-50, 101, 152',
     ),
-    'preact resnet': (of_timm('resnetv2_50'), {}, 'these are not the weights of a ResNet, ResNeXt, PreActResNet, '),
+    'preact resnet': (of_timm('resnetv2_50'), {}, 'these are not the weights of a DenseNet, '),
     'preact resnet to timm': (
         lambda: empty(AttentionPreActResNet, 50), dict(to='timm'),
         'PreActResNet is not converted to timm, only to mmpretrain, backbone',
@@ -110,7 +110,7 @@ WRONG = {
         'kernel_size must be a positive odd integer',
     ),
     'source': (
-        changed, dict(source='mmpretrain'), 'DenseNet or InceptionV3 as mmpretrain names them: 130 keys, ',
+        changed, dict(source='mmpretrain'), ' as mmpretrain names them: 130 keys, ',
     ),
     'eca to torchvision': (changed, dict(to='torchvision'), 'torchvision has no ResNet with ECALayer, only plain ones'),
     'deep stem to torchvision': (

@@ -1,22 +1,30 @@
-"""The kinds of networks whose weights tell what they are of. To add one: its `Family` here, and the names of its weights in
-:mod:`eca_mm.checkpoints.tables`."""
+"""The families of networks: each module here defines some, and lists them in its ``FAMILIES``."""
 
-from eca_mm.checkpoints.families.base import Family, Tensors
-from eca_mm.checkpoints.families.densenet import DenseNet
-from eca_mm.checkpoints.families.inception_v3 import InceptionV3
-from eca_mm.checkpoints.families.mobilenet_v2 import MobileNetV2
-from eca_mm.checkpoints.families.resnet import PreActResNet, ResNet, ResNeXt
+import importlib
+import pkgutil
+
+from eca_mm.checkpoints.family import Family, Tensors
 from eca_mm.errors import UserError
 
-# The first that recognises the weights counts, so a ResNet, whose keys others have too, is last.
-FAMILIES: tuple[Family, ...] = (DenseNet(), InceptionV3(), MobileNetV2(), PreActResNet(), ResNeXt(), ResNet())
+__all__ = ['FAMILIES', 'family_of', 'find_family']
 
-__all__ = ['FAMILIES', 'Family', 'find_family']
+
+def _find_families() -> tuple[Family, ...]:
+    modules = [importlib.import_module(f'{__name__}.{module.name}') for module in pkgutil.iter_modules(__path__)]
+    return tuple(family for module in modules for family in module.FAMILIES)
+
+
+FAMILIES = _find_families()
 
 
 def find_family(weights: Tensors) -> Family:
-    """The kind of network that these are the weights of, by the names of our classifiers; UserError if it is none."""
-    for family in FAMILIES:
+    """Find the family of weights by our classifiers' names; UserError if there is none."""
+    for family in reversed(FAMILIES):  # a relative, which has the keys of a ResNet, is listed after it
         if family.recognises(weights):
             return family
     raise UserError(f'the backbone is no {", ".join(family.name for family in FAMILIES)}')
+
+
+def family_of(name: str) -> Family:
+    """Return the family of this name."""
+    return next(family for family in FAMILIES if family.name == name)

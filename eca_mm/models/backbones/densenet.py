@@ -7,7 +7,7 @@ from mmengine.registry import MODELS
 from mmpretrain.models.backbones.densenet import DenseNet
 
 from eca_mm.checkpoints.attention import per_stage
-from eca_mm.checkpoints.tables import DENSENETS
+from eca_mm.checkpoints.families.densenet import DENSENETS
 from eca_mm.errors import UserError
 from eca_mm.models.backbones.behind import put_behind
 from eca_mm.models.backbones.common import Attention, StrictBackbone

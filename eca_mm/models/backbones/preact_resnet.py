@@ -7,7 +7,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from eca_mm.checkpoints.tables import PREACT_RESNETS
+from eca_mm.checkpoints.families.resnet import PREACT_RESNETS
 from eca_mm.models.backbones.common import Attention
 from eca_mm.models.backbones.resnet import AttentionBottleneck, AttentionResNet
 

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS
 from mmpretrain.models.backbones.resnet import BasicBlock, Bottleneck, ResLayer, ResNet
 from torch import Tensor, nn
 
-from eca_mm.checkpoints.tables import RESNETS
+from eca_mm.checkpoints.families.resnet import RESNETS
 from eca_mm.errors import UserError
 from eca_mm.models.backbones.common import Attention, AttentionBackbone, AttentionBlock, per_stage
 
