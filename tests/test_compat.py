@@ -19,7 +19,7 @@ def test_forward_without_the_functions_of_newer_releases(monkeypatch):
     """torch 2.6 has no ``_has_any_global_hook``, 2.2 no ``torch.compiler.is_compiling``."""
     monkeypatch.delattr(module, '_has_any_global_hook', raising=False)
     monkeypatch.delattr(torch.compiler, 'is_compiling', raising=False)
-    assert ECAResNet(18)(torch.rand(1, 3, 32, 32))[0].shape == (1, 512, 1, 1)
+    assert ECAResNet(18)(torch.rand(2, 3, 32, 32))[0].shape == (2, 512, 1, 1)
 
 
 @pytest.mark.parametrize('kind', ['forward_hook', 'forward_pre_hook', 'full_backward_hook', 'full_backward_pre_hook'])
