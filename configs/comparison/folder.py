@@ -3,10 +3,10 @@
 tools/compare.py configs/comparison/folder.py --data-root data/pets
 """
 
-import os
-
 _base_ = ['mmpretrain::_base_/datasets/imagenet_bs32.py', '../_base_/comparison.py']
 
+# Not an import statement: with one, mmengine 0.10.7 refuses this `_base_` where Python is outside /usr (pyenv, uv, conda).
+os = __import__('os')
 data_root = '{{$IMAGENET_ROOT:data/imagenet}}'
 folder = os.path.join(data_root, 'train')
 classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if os.path.isdir(folder) else None
