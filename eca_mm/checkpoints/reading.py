@@ -15,6 +15,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
+from eca_mm.checkpoints import restricted
 from eca_mm.checkpoints.download import is_own_download, local_file
 from eca_mm.checkpoints.weights import weights_of
 from eca_mm.compat import numpy_multiarray
@@ -97,16 +98,15 @@ def _load(file: Path, map_location: Any) -> dict[str, Any]:
         return _load_safetensors(file)
     if fault := damage(file):
         raise UserError(f'{file} is damaged: {fault}. Copy or download it again, or take an older one')
-    with torch.serialization.safe_globals(_ALLOWED):
-        try:
-            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
-        except torch.OutOfMemoryError:
-            raise
-        except pickle.UnpicklingError as error:
-            raise UserError(_refusal(str(file), str(error))) from error
-        except Exception as error:  # the file may be anything, and so may this
-            reason = f' ({error})' if isinstance(error, RuntimeError | OSError) else ''
-            raise UserError(f'{file} is truncated or not a PyTorch checkpoint{reason}') from error
+    try:
+        checkpoint = restricted.load(file, map_location, _ALLOWED)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(_refusal(str(file), str(error))) from error
+    except Exception as error:  # the file may be anything, and so may this
+        reason = f' ({error})' if isinstance(error, RuntimeError | OSError) else ''
+        raise UserError(f'{file} is truncated or not a PyTorch checkpoint{reason}') from error
     if not isinstance(checkpoint, dict):
         raise UserError(f'{file} holds a {type(checkpoint).__name__}, not a dictionary of weights')
     return checkpoint
@@ -181,8 +181,7 @@ def use_safe_loading() -> None:
 def read_meta(file: Path) -> dict[str, Any]:
     """What a checkpoint of a training says of itself, such as its ``iter``, without reading its tensors; {} if it cannot."""
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            meta = torch.load(file, map_location='cpu', mmap=True, weights_only=True)['meta']
+        meta = restricted.load(file, 'cpu', _ALLOWED, mmap=True)['meta']
     except Exception:  # the file may be anything, and so may this
         return {}
     return meta if isinstance(meta, dict) else {}

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from argparse import Namespace
 
 import numpy as np
@@ -12,9 +13,16 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint, _load
 from safetensors.torch import save_file
 from torch import nn
 
-from eca_mm.checkpoints import latest_checkpoint, read_checkpoint, weights_of
+from eca_mm.checkpoints import latest_checkpoint, read_checkpoint, restricted, weights_of
 from eca_mm.checkpoints.reading import read_for_mmengine, use_safe_loading
 from tests.support import Bomb
+
+
+@pytest.fixture(autouse=True, params=['the installed torch', 'torch 2.5'])
+def torch_release(request, monkeypatch):
+    """Also as with a torch whose ``weights_only`` allows no other names: by our own unpickler."""
+    if request.param == 'torch 2.5':
+        monkeypatch.setattr(restricted, 'TORCH', min(restricted.TORCH, (2, 5)))
 
 
 def save(path, value):
@@ -50,6 +58,29 @@ def test_getattr_is_not_allowed(tmp_path):
 
     with pytest.raises(ValueError, match='getattr'):
         read_checkpoint(save(tmp_path / 'a.pth', dict(x=Getter())))
+
+
+# GLOBAL argparse.Namespace, then the state (None, {'eq': 1}), which pickle sets as attributes of the class itself.
+STATE_OF_A_CLASS = b'\x80\x02cargparse\nNamespace\nN}X\x02\x00\x00\x00eqK\x01s\x86b.'
+
+
+def test_the_state_of_a_class_is_not_set(tmp_path):
+    pickle.loads(STATE_OF_A_CLASS)
+    assert Namespace.eq == 1
+    del Namespace.eq
+    torch.save(1, file := tmp_path / 'a.pth')
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / 'b.pth', 'w') as new:
+        for name in old.namelist():
+            new.writestr(name, STATE_OF_A_CLASS if name.endswith('data.pkl') else old.read(name))
+    with pytest.raises(ValueError, match=r'b\.pth'):
+        read_checkpoint(tmp_path / 'b.pth')
+    assert not hasattr(Namespace, 'eq')
+
+
+def test_torchscript_is_not_run(tmp_path):
+    torch.jit.script(nn.Linear(1, 1)).save(tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'a\.pth'):
+        read_checkpoint(tmp_path / 'a.pth')
 
 
 @pytest.mark.parametrize(('content', 'message'), [
