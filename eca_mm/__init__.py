@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from eca_mm.checkpoints import load_backbone as load_backbone
     from eca_mm.checkpoints import read_checkpoint as read_checkpoint
     from eca_mm.convert import convert_checkpoint as convert_checkpoint
-    from eca_mm.engine import evaluate as evaluate
     from eca_mm.engine import load_config as load_config
     from eca_mm.engine import load_model as load_model
-    from eca_mm.engine import predict as predict
-    from eca_mm.engine import train as train
+    from eca_mm.engine.evaluate import evaluate as evaluate
+    from eca_mm.engine.predict import predict as predict
+    from eca_mm.engine.train import train as train
     from eca_mm.errors import UserError as UserError
     from eca_mm.export import export as export
     from eca_mm.models import *  # noqa: F403

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from eca_mm.checkpoints.attention import kernel_sizes
 from eca_mm.errors import MissingFileError, UserError
+from eca_mm.paths import CONFIGS
 
 README = 'https://github.com/BangguWu/ECANet#experiments'
 
@@ -54,6 +55,26 @@ def advice(path: Path) -> str:
     """Complete a message about a missing path: the link if it has the name of a known file, else nothing."""
     name = re.sub(r'\.pth(\.tar)?$', '', path.name)
     return f'; download it by hand from {where_to_get(name)}, and put it there' if name in KNOWN else ''
+
+
+def released_weights(network: str) -> str | None:
+    """The known name of the authors' weights of a network: ``eca_resnet50_k3557`` of ``eca_resnet50``."""
+    return next((name for name in KNOWN if name.startswith(f'{network}_k')), None)
+
+
+def ways_to_weights(network: str) -> str:
+    """Say how to get pretrained weights of a network, such as ``eca_resnet50``, in a sentence for each way."""
+    released = released_weights(network)
+    if released is None:
+        return 'Train them with a config of configs/imagenet, or name another place by --cfg-options backbone_weights=FILE.'
+    by_hand = (
+        f'Download {released} by hand ({where_to_get(released)}) and name it by --cfg-options backbone_weights=FILE.'
+    )
+    variants = sorted(CONFIGS.glob(f'*_eca_r{network.removeprefix("eca_resnet")}d_fpn_1x.py'))
+    if not variants:
+        return by_hand
+    names = ' or '.join(f'configs/{file.name}' for file in variants)
+    return f"{by_hand} Or take ECA-ResNet-D, whose weights are timm's and are downloaded: {names}."
 
 
 def check_kernel_sizes(name: str, weights: Mapping[str, Tensor]) -> None:

@@ -12,7 +12,7 @@ from eca_mm.cli.arguments import uninterrupted_imports
 from eca_mm.cli.ending import run_tool
 
 TOOLS = (
-    'benchmark', 'compare', 'convert_checkpoint', 'doctor', 'export', 'plot', 'predict', 'reproduce', 'test', 'train',
+    'benchmark', 'compare', 'configs', 'convert_checkpoint', 'doctor', 'export', 'plot', 'predict', 'reproduce', 'test', 'train',
 )  # fmt: skip
 
 

@@ -33,13 +33,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(a: argparse.Namespace) -> None:
+    from eca_mm.configs import find_config
     from eca_mm.engine import load_config
     from eca_mm.paper.comparison import compare
     from eca_mm.paper.report.comparison import write_comparison
     from eca_mm.paper.reproduce import environment
-    from eca_mm.paths import CONFIGS
 
-    config = Path(a.config or CONFIGS / 'comparison/shapes.py')
+    config = find_config(a.config or 'comparison/shapes')
     load = partial(load_config, config, data_root=a.data_root, cfg_options=a.cfg_options)
     folder = Path(a.work_dir or f'work_dirs/comparison_{config.stem}')
     results = compare(load, a.layers, a.seeds, folder)

@@ -7,10 +7,9 @@ from typing import Any
 from mmengine.config import Config
 
 from eca_mm.checkpoints.download import local_file
-from eca_mm.checkpoints.known import KNOWN, where_to_get
+from eca_mm.checkpoints.known import KNOWN, ways_to_weights
 from eca_mm.engine.config.parts import data_root, datasets, type_name
 from eca_mm.errors import MissingFileError, UserError
-from eca_mm.paths import CONFIGS
 
 ADVICE = {
     'CocoDataset': (
@@ -103,19 +102,6 @@ def check_weights(cfg: Config) -> None:
     if source in KNOWN:
         local_file(source)
     elif source and '://' not in source and not Path(source).expanduser().is_file():
-        raise MissingFileError(f'backbone weights not found: {source}. {_ways_to_start(Path(source).stem)}')
-
-
-def _ways_to_start(name: str) -> str:
-    """A sentence each for what to do without the weights of a file of this name."""
-    known = next((known for known in KNOWN if known.startswith(f'{name}_k')), None)
-    if known is None:
-        ways = [
-            'Train them with a config of configs/imagenet, or name another place by --cfg-options backbone_weights=FILE.'
-        ]
-    else:
-        ways = [f'Download {known} by hand ({where_to_get(known)}) and name it by --cfg-options backbone_weights=FILE.']
-        if variants := sorted(CONFIGS.glob(f'*_eca_r{name.removeprefix("eca_resnet")}d_fpn_1x.py')):
-            names = ' or '.join(f'configs/{file.name}' for file in variants)
-            ways.append(f"Or take ECA-ResNet-D, whose weights are timm's and are downloaded: {names}.")
-    return ' '.join([*ways, f'Or train from scratch: {FROM_SCRATCH}'])
+        raise MissingFileError(
+            f'backbone weights not found: {source}. {ways_to_weights(Path(source).stem)} Or train from scratch: {FROM_SCRATCH}'
+        )

@@ -1,6 +1,5 @@
 """Read a config file and apply the command line's changes."""
 
-import difflib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ import mmengine.config.utils
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
+from eca_mm.configs import find_config
 from eca_mm.engine.config.classes import apply_classes
 from eca_mm.engine.config.options import apply_options, check_values, move_data
 from eca_mm.engine.config.parts import scope_of
-from eca_mm.errors import MissingFileError, UserError
+from eca_mm.errors import UserError
 
 # The environment variables that the configs read, and where their data is found without them.
 DATA_ROOTS = ('COCO_ROOT', 'IMAGENET_ROOT', 'SHAPES_ROOT')
@@ -33,7 +33,7 @@ def load_config(
     """Read a config file, in either of mmengine's styles, and apply the command line's changes.
 
     Args:
-        path: A config file.
+        path: A config file, or the name of a config of the package, see :func:`eca_mm.configs.find_config`.
         data_root: Root of the dataset. It is the value of the config's environment variable (COCO_ROOT, ...), or replaces the
             ``data_root`` of its datasets.
         work_dir: Output folder; by default the config's own, or ``work_dirs/<name of the config>``.
@@ -49,11 +49,7 @@ def load_config(
             its place; if ``data_root`` has several roots, or none, to replace; if ``classes`` is not a list of names or differs
             from the datasets' own; if a value is wrong, or one of ``custom_imports`` is not found.
     """
-    path = Path(path)
-    if not path.is_file():
-        near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob('*.py')], n=3)
-        hint = f'; there is {", ".join(str(path.with_name(n + ".py")) for n in near)}' if near else ''
-        raise MissingFileError(f'config not found: {path}{hint}')
+    path = find_config(path)
     with _reading(data_root):
         try:
             cfg = Config.fromfile(path, import_custom_modules=False)
