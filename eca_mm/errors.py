@@ -16,6 +16,10 @@ class ExistingFileError(UserError, FileExistsError):
     """A file that is there already and may not be written over."""
 
 
+class WriteError(UserError, OSError):
+    """A file that cannot be written."""
+
+
 class Interrupted(Exception):
     """A run was stopped by Ctrl-C or another signal; the message says how far it came and how to go on.
 

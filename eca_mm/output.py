@@ -2,21 +2,20 @@
 
 import contextlib
 import errno
-import logging
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from eca_mm.errors import ExistingFileError, UserError
+from eca_mm.errors import ExistingFileError, UserError, WriteError
 
 TEMPORARY = '.{}.eca_mm.tmp'
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or a user's part of it
 ROOM = ': make room there, or name another file'
+SIZE = ': raise the limit of file sizes (ulimit -f)'
 
 
 def check_output(path: str | Path, *, force: bool = False) -> Path:
@@ -72,24 +71,15 @@ def make_folder(path: str | Path, option: str = '') -> Path:
 
 @contextlib.contextmanager
 def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
-    """Makes a sentence of what libraries raise when a disk is full, and gives that of our own writing better advice.
-
-    The log is on that disk too: that it cannot be written is not told line by line, with a traceback each.
+    """Make a sentence of what libraries raise when a disk is full, and give that of our own writing better advice.
 
     Args:
-        folder: Which is named if the error names no file.
+        folder: Named if the error names no file.
         advice: What to do, besides making room.
 
     Raises:
         UserError: With the file or folder.
     """
-    handle = logging.Handler.handleError
-
-    def handle_error(self: logging.Handler, record: logging.LogRecord) -> None:
-        if getattr(sys.exc_info()[1], 'errno', None) not in FULL:
-            handle(self, record)
-
-    logging.Handler.handleError = handle_error  # type: ignore[method-assign]
     try:
         yield
     except UserError as error:
@@ -97,12 +87,12 @@ def full_disk(folder: str | Path, advice: str) -> Iterator[None]:
             raise
         raise UserError(f'{str(error).removesuffix(ROOM)}: make room there{advice}') from error
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise UserError(f'{error.filename or folder} cannot be written ({error.strerror}){SIZE}') from error
         if error.errno not in FULL:
             raise
         what = f'{error.filename or folder} cannot be written ({error.strerror})'
         raise UserError(f'{what}: make room there{advice}') from error
-    finally:
-        logging.Handler.handleError = handle  # type: ignore[method-assign]
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> Path:
@@ -113,10 +103,10 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     pipe or a device is written to directly.
 
     Raises:
-        UserError: If the file cannot be written, with the reason.
+        WriteError: If the file cannot be written, with the reason.
     """
     path = Path(path).expanduser()
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors='surrogateescape') if isinstance(content, str) else content
     with _sentence(path):
         if _is_stream(path):
             path.write_bytes(data)
@@ -129,12 +119,13 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
 def _sentence(path: Path) -> Iterator[None]:
     try:
         yield
-    except ExistingFileError:
+    except UserError:
         raise
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         shown = path if len(str(path)) < 200 else f'{str(path)[:200]}...'
-        advice = ROOM if getattr(error, 'errno', None) in FULL else ': name another file'
-        raise UserError(f'{shown} cannot be written ({_reason(error)}){advice}') from error
+        number = getattr(error, 'errno', None)
+        advice = ROOM if number in FULL else SIZE if number == errno.EFBIG else ': name another file'
+        raise WriteError(f'{shown} cannot be written ({_reason(error)}){advice}') from error
 
 
 def _is_stream(path: Path) -> bool:

@@ -15,6 +15,7 @@ from eca_mm.engine.runner import StrictRunner, bare_model
 from eca_mm.errors import UserError
 from eca_mm.models import fuse_for_inference
 from eca_mm.output import full_disk, make_folder
+from eca_mm.streams import lenient_streams
 
 
 @restored_globals()
@@ -40,7 +41,7 @@ def evaluate(
             that does not write COCO's format, or an output folder cannot be made.
     """
     places = ' or '.join(filter(None, (cfg.work_dir, out)))
-    with full_disk(places, f', or choose another --work-dir{" or --out" if out else ""}'):
+    with lenient_streams(), full_disk(places, f', or choose another --work-dir{" or --out" if out else ""}'):
         return _evaluate(cfg, checkpoint, out, launcher, fuse)
 
 

@@ -23,8 +23,9 @@ from eca_mm.engine.files import check_first_image
 from eca_mm.engine.preflight import check_classes, check_evaluated_file
 from eca_mm.engine.resumption.loops import ResumableEpochs
 from eca_mm.engine.resumption.randomness import Places, give_places
-from eca_mm.engine.resumption.removing import NewBeforeOld
-from eca_mm.engine.resumption.resuming import go_on
+from eca_mm.engine.resumption.removing import SafeCheckpointHook
+from eca_mm.engine.resumption.resuming import resume_position
+from eca_mm.engine.resumption.saving import WRITING, PreemptionHook
 from eca_mm.engine.resumption.stopping import keep_workers
 from eca_mm.errors import UserError
 
@@ -99,7 +100,7 @@ class StrictRunner(Runner):
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
         if isinstance(hook, dict) and type_name(hook) == 'CheckpointHook':
-            hook = {'backend_args': dict(backend='eca_mm.atomic'), **hook, 'type': NewBeforeOld}
+            hook = {'backend_args': dict(backend='eca_mm.atomic'), **hook, 'type': SafeCheckpointHook}
         super().register_hook(hook, priority)
 
     def build_train_loop(self, loop: Any) -> Any:
@@ -170,7 +171,11 @@ class StrictRunner(Runner):
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         if fn_name == 'after_load_checkpoint':  # read, and not yet in the model
             self._check(kwargs['checkpoint'])
-        super().call_hook(fn_name, **kwargs)
+        preemption = next((hook for hook in self._hooks if isinstance(hook, PreemptionHook)), None)
+        if preemption is not None and fn_name in WRITING:
+            preemption.call_all(self, fn_name, **kwargs)
+        else:
+            super().call_hook(fn_name, **kwargs)
 
     def _check(self, checkpoint: dict[str, Any]) -> None:
         self.loaded_meta, file = checkpoint.get('meta') or {}, self._load_from
@@ -198,7 +203,7 @@ class StrictRunner(Runner):
 
         Raises:
             UserError: If the checkpoint cannot be read, its weights or the state of its optimiser do not fit, or it holds weights
-                only; also as :func:`go_on`.
+                only; also as :func:`resume_position`.
         """
         super().resume(filename, **kwargs)
         loader, theirs = self.train_dataloader, self.message_hub.runtime_info.get('batch')
@@ -206,7 +211,7 @@ class StrictRunner(Runner):
         for part in parts:
             if hasattr(part, 'seed'):
                 part.seed = self.seed  # the checkpoint's
-        go_on(self, filename, theirs)
+        resume_position(self, filename, theirs)
         self.message_hub.update_info('batch', self.batch and asdict(self.batch))
         self.resumed_iter = self.last_saved_iter = self.iter
 

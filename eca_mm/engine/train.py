@@ -21,13 +21,14 @@ from eca_mm.engine.invalid_loss import InvalidLossHook
 from eca_mm.engine.pictures import PicturesHook
 from eca_mm.engine.restored import restored_globals
 from eca_mm.engine.resumption.randomness import SeedHook
-from eca_mm.engine.resumption.saving import SteadyHook
+from eca_mm.engine.resumption.saving import PreemptionHook
 from eca_mm.engine.resumption.stopping import Signals, Stop
 from eca_mm.engine.resumption.work_dir import by_main_process, choose, claimed
 from eca_mm.engine.runner import StrictRunner, bare_model
 from eca_mm.engine.summary import Summary
 from eca_mm.errors import Interrupted, UserError
 from eca_mm.output import full_disk, make_folder
+from eca_mm.streams import lenient_streams
 
 
 @restored_globals()
@@ -76,6 +77,7 @@ def train(
     processes = init_distributed(cfg, launcher)
     require(cfg, 'training', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     with contextlib.ExitStack() as stack:
+        stack.enter_context(lenient_streams())
         signals = stack.enter_context(Signals())
         stack.enter_context(full_disk(cfg.work_dir, ' and go on with --resume, or choose another --work-dir'))
         stack.enter_context(lost_processes(cfg))
@@ -83,9 +85,9 @@ def train(
         make_folder(cfg.work_dir, '--work-dir')  # on other nodes
         _set_options(cfg, amp, compile, seed)
         old = _set_checkpoint(cfg, resume, overwrite, restarted)
-        steady = SteadyHook(signals, checkpoint_every, timeout_of(cfg))
+        preemption = PreemptionHook(signals, checkpoint_every, timeout_of(cfg))
         try:
-            return _train(cfg, processes, skip_unreadable, steady, old)
+            return _train(cfg, processes, skip_unreadable, preemption, old)
         except (Stop, Exception) as error:
             # Outside the steps a signal raises wherever the process is, and libraries make other exceptions of it.
             if isinstance(error, UserError | Interrupted) or not signals.received or signals.finishing:
@@ -94,7 +96,7 @@ def train(
             raise Interrupted(f'stopped by {name} before the training began', 128 + signals.received) from None
 
 
-def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook, old: list[Path]) -> Summary:
+def _train(cfg: Config, processes: int, skip_unreadable: int, preemption: PreemptionHook, old: list[Path]) -> Summary:
     check_data(cfg, 'train_dataloader', 'val_dataloader')
     if cfg.get('load_from'):  # what it lacks of the backbone is looked for when the model is there to tell
         local_file(cfg.load_from)
@@ -110,7 +112,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
     runner.build_loop('train')
     runner.build_loop('val')
     pictures = PicturesHook(cfg.get('pictures') or 0)
-    for hook in (SeedHook(), InvalidLossHook(cfg.get('max_invalid_losses', 3)), pictures, steady):
+    for hook in (SeedHook(), InvalidLossHook(cfg.get('max_invalid_losses', 3)), pictures, preemption):
         runner.register_hook(hook)
     if batch is not None:
         runner.logger.info(f'Batch: {batch}')
@@ -124,14 +126,17 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, steady: SteadyHook
             warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
             runner.train()
     except Stop as stop:
-        if stop.iteration is None and runner.iter > runner.resumed_iter:  # in a validation
-            steady.finish(runner, runner.epoch, runner.iter)
+        if stop.iteration is None:  # in a validation
+            preemption.rescue(runner)
         message = _how_to_continue(runner, stop.number, stop.iteration)
         raise Interrupted(message, 128 + stop.number) from None
     except KeyboardInterrupt:
         raise Interrupted(_how_to_continue(runner)) from None
+    except Exception:
+        preemption.rescue(runner)
+        raise
     finally:
-        steady.close()
+        preemption.close()
     trained, validated = runner.iter > runner.resumed_iter, getattr(runner.train_loop, 'validated', False)
     metrics = {
         name.removeprefix('val/'): float(buffer.current())

@@ -1,4 +1,4 @@
-"""Old checkpoints, which go when the new one is on the disk."""
+"""Remove old checkpoints only after the new one is on the disk."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,18 +7,24 @@ from typing import Any
 from mmengine.hooks import CheckpointHook
 
 
-class NewBeforeOld(CheckpointHook):
-    """mmengine's CheckpointHook, which removes a file only when the one that replaces it is on the disk."""
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, which removes a file only after the one that replaces it is on the disk."""
 
     def before_train(self, runner: Any) -> None:
         super().before_train(runner)
-        self.file_backend: Any = _Later(self.file_backend)
+        self.file_backend: Any = _DeferredRemoval(self.file_backend)
         own = Path(self.out_dir) / self.filename_tmpl.format(runner.epoch if self.by_epoch else runner.iter)
         if runner.last_checkpoint and runner.last_checkpoint.resolve() == own.resolve():
-            self.last_ckpt = str(own)  # written anew when a validation that it still lacks gives a best one
+            self.last_ckpt = str(own)  # rewritten when a pending validation gives a best checkpoint
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
-        super()._save_checkpoint_with_step(runner, step, meta)
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta)
+        except (UnicodeEncodeError, IsADirectoryError, PermissionError):
+            # The checkpoint is written. mmengine's `last_checkpoint` beside it, which nothing here reads, may be a folder, or
+            # another user's, or the locale may lack a character of the path.
+            if runner.last_checkpoint is None or str(runner.last_checkpoint) != self.last_ckpt:
+                raise
         self._remove()
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict[str, Any]) -> None:
@@ -30,8 +36,8 @@ class NewBeforeOld(CheckpointHook):
         self.file_backend.remove_now({self.last_ckpt, *best.values()})
 
 
-class _Later:
-    """A file backend that keeps what is to be removed."""
+class _DeferredRemoval:
+    """File backend that keeps what is to be removed until ``remove_now``."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -47,6 +53,7 @@ class _Later:
         self._waiting.append((self._backend.rmtree, path))
 
     def remove_now(self, kept: set[str]) -> None:
+        """Remove what waits, except the files in ``kept``."""
         for remove, path in self._waiting:
             if path not in kept and self._backend.exists(path):
                 remove(path)

@@ -13,7 +13,7 @@ from eca_mm.engine.resumption.work_dir import last_validated
 from eca_mm.errors import UserError
 
 
-def go_on(runner: Any, file: str, theirs: dict[str, int] | str | None) -> None:
+def resume_position(runner: Any, file: str, theirs: dict[str, int] | str | None) -> None:
     """Brings a StrictRunner that has loaded a checkpoint to its place in the epoch.
 
     Args:

@@ -1,6 +1,8 @@
-"""Signals that ask a run to end: it finishes what it is at, once; then it ends at once."""
+"""Stop a run on a signal: the first one lets it finish its step, the second one ends it at once."""
 
+import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import socket
@@ -8,18 +10,17 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.queues import Queue
 from typing import Any
 
 from torch.utils.data import DataLoader
 
-# What a terminal's Ctrl-C, a scheduler or torchrun, a closed terminal, and Slurm's --signal send.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+# What a terminal's Ctrl-C, a scheduler or torchrun, a closed terminal, and Slurm's --signal send; Windows has the first two.
+SIGNALS = tuple(getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1') if hasattr(signal, name))
 
-# torchrun and `uv run` pass on to what they started what it may have had already, from Slurm or timeout.
+# torchrun and `uv run` forward signals that the process may have got already, from Slurm or timeout.
 SAME_REQUEST = 5.0  # seconds
 SAME_KEY = 0.5  # of Ctrl-C, which a user presses twice to end at once
-
-_active: 'Signals | None' = None
 
 
 class Stop(KeyboardInterrupt):
@@ -27,7 +28,7 @@ class Stop(KeyboardInterrupt):
 
     Args:
         number: The signal's.
-        iteration: The one whose checkpoint was written for it; None if none was.
+        iteration: The iteration whose checkpoint was written for it; None if none was.
     """
 
     def __init__(self, number: int, iteration: int | None = None) -> None:
@@ -36,14 +37,15 @@ class Stop(KeyboardInterrupt):
 
 
 class Signals:
-    """While entered, the first of :data:`SIGNALS` is kept, and raises :class:`Stop` unless there is a step to finish.
+    """Signal handlers of a training: context manager.
 
-    The second kills the data workers and ends the process with 128 + its number, even if that hangs in a library. What the
-    process ignores, such as SIGHUP under nohup, it goes on ignoring. Outside the main thread this does nothing.
+    The first of :data:`SIGNALS` is kept, and raises :class:`Stop` unless there is a step to finish. The second kills the data
+    workers and ends the process with 128 + its number, even if that hangs in a library. A signal that the process ignores, such
+    as SIGHUP under nohup, stays ignored. Outside the main thread this does nothing.
 
     Attributes:
         received: The signal's number, or 0.
-        finishing: Whether there is a step to finish, which the owner sets, and looks at ``received`` after it.
+        finishing: There is a step to finish. The owner sets it, and looks at ``received`` after the step.
     """
 
     def __init__(self) -> None:
@@ -52,7 +54,6 @@ class Signals:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> 'Signals':
-        global _active
         if threading.current_thread() is not threading.main_thread():
             return self
         self._reader, self._writer = socket.socketpair()
@@ -61,17 +62,25 @@ class Signals:
         self._handlers = {number: signal.signal(number, self._first) for number in wanted}
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._second, daemon=True).start()
-        _active = self
+        # A signal to a child process is not meant for the run. Python drops this entry with the object.
+        multiprocessing.util.register_after_fork(self, Signals._forget)
         return self
 
     def __exit__(self, *_: object) -> None:
-        global _active
         if self._handlers:
-            _active = None
             signal.set_wakeup_fd(self._wakeup)
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
+            self._restore()
             self._writer.close()  # which ends the thread
+
+    def _forget(self) -> None:
+        if self._handlers:
+            signal.set_wakeup_fd(-1)
+            self._restore()
+
+    def _restore(self) -> None:
+        handlers, self._handlers = self._handlers, {}
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
     def _first(self, number: int, _frame: object) -> None:
         if self.received:
@@ -80,10 +89,13 @@ class Signals:
         if not self.finishing:
             raise Stop(number)
         name, again = signal.Signals(number).name, '' if _by_torchrun() else '; once more ends at once'
-        os.write(2, f'\n{name}: finishing this step, then a checkpoint is written{again}\n'.encode())
+        with contextlib.suppress(
+            OSError
+        ):  # the reader of a pipe may have got the same Ctrl-C, the terminal may be closed
+            os.write(2, f'\n{name}: finishing this step, then a checkpoint is written{again}\n'.encode())
 
     def _second(self) -> None:
-        """Runs in a thread of its own: Python calls handlers only between two of its own instructions."""
+        """Run in a thread of its own: Python calls handlers only between two of its own instructions."""
         since = None
         with self._reader:
             while received := self._reader.recv(1):
@@ -104,28 +116,27 @@ def _by_torchrun() -> bool:
     return 'TORCHELASTIC_RUN_ID' in os.environ
 
 
-def _forget() -> None:
-    if _active is not None:  # a signal to a child is none to the run
-        signal.set_wakeup_fd(-1)
-        for number, handler in _active._handlers.items():
-            signal.signal(number, handler)
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
 def keep_workers(loader: DataLoader) -> None:
-    """Has data workers outlast signals to the whole job, which are for the process that trains, but not that process."""
-    loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
+    """Let data workers outlast signals to the whole job, which are meant for the process that trains, but not that process."""
+    loader.worker_init_fn = partial(init_worker, loader.worker_init_fn)
 
 
-def _init_worker(init: Callable[[int], None] | None, worker: int) -> None:
+def init_worker(init: Callable[[int], None] | None, worker: int) -> None:
+    """Prepare a data worker.
+
+    Args:
+        init: The config's own ``worker_init_fn``.
+        worker: Its number.
+    """
     for number in SIGNALS:
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
-    # With it the parent ends its workers, and only a thread that waits for it learns who sent it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_for_parent, args=(os.getppid(),), daemon=True).start()
+    if hasattr(signal, 'sigwaitinfo'):  # Linux. Elsewhere SIGTERM ends a worker, whoever sends it
+        # With it the parent ends its workers, and only a thread that waits for it learns who sent it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_for_parent, args=(os.getppid(),), daemon=True).start()
+    # A batch that does not fit into /dev/shm would be dropped by the thread that sends it, and waited for in vain.
+    Queue._on_queue_feeder_error = staticmethod(_end_for_error)  # type: ignore[attr-defined]
     if init is not None:
         init(worker)
 
@@ -134,3 +145,9 @@ def _end_for_parent(parent: int) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
+
+
+def _end_for_error(error: Exception, _: object) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f'\ndata worker {os.getpid()} could not send a batch: {error}\n'.encode())
+    os._exit(1)

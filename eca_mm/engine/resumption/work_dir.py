@@ -1,10 +1,10 @@
-"""A work directory: whose it is, which checkpoints are in it, and from which one a run goes on."""
+"""A work directory: who writes into it, which checkpoints are in it, and from which one a run resumes."""
 
 import contextlib
-import fcntl
 import json
 import math
 import os
+import platform
 import re
 import time
 import warnings
@@ -20,6 +20,11 @@ from eca_mm.checkpoints.reading import damage
 from eca_mm.errors import ExistingFileError, MissingFileError, UserError
 from eca_mm.output import TEMPORARY, make_folder, write_atomically
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 T = TypeVar('T')
 
 _RESUMABLE = re.compile(r'(epoch|iter|resume_iter)_\d+')
@@ -29,7 +34,7 @@ VALIDATED = 'validated.json'  # when the last validation was that was finished, 
 
 
 def by_main_process(decide: Callable[[], T]) -> T:
-    """What a function gives in the main process, for all processes; what it raises is raised in all."""
+    """Return what a function gives in the main process to all processes; raise in all what it raises there."""
     answer: list[Any] = [None, None]
     if is_main_process():
         try:
@@ -44,57 +49,91 @@ def by_main_process(decide: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def claimed(folder: str | Path) -> Iterator[bool]:
-    """Makes a work directory and keeps other runs out of it, until the end of this process at the latest.
+    """Make a work directory and keep other runs out of it, until the end of this process at the latest.
 
-    Gives:
+    Yields:
         Whether an earlier attempt of this very run under torchrun was in it: restarted after a failure, or because nodes left
         or joined.
 
     Raises:
         UserError: If it cannot be made, or another run has it.
     """
-    folder, new = Path(folder), not Path(folder).exists()
+    folder = Path(os.path.abspath(folder))  # whatever the run's working directory becomes
+    new = not os.path.exists(folder)
     make_folder(folder, '--work-dir')
-    # Not flock, which the data workers would inherit: they outlive a kill by seconds.
-    with open(folder / LOCK, 'a+') as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            raise UserError(
-                f'--work-dir: another run is writing into {folder} ({file.read().strip() or "it does not say which"}): wait for '
-                'its end, or choose another folder'
-            ) from None
-        except OSError as error:  # a file system without locks
-            warnings.warn(f'{folder} cannot be locked ({error}): no second run may write into it', stacklevel=4)
+    file = _open_lock(folder / LOCK)
+    with file:
+        locked = _lock(file, folder)
         file.seek(0)
         before, run = file.read(), f'run {os.environ.get("TORCHELASTIC_RUN_ID", "none")} '
         file.truncate(0)
-        file.write(f'{run}of process {os.getpid()} on {os.uname().nodename}\n')
+        file.write(f'{run}of process {os.getpid()} on {platform.node()}\n')
         file.flush()
-        # Left over by a checkpoint whose writer was killed; a new one may be of somebody who is writing.
+        # Left over by a checkpoint whose writer was killed. Without a lock, a new one may be another run's.
         for left in folder.glob(TEMPORARY.format('?' * 16)):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - left.stat().st_mtime > WRITTEN:
+            with contextlib.suppress(OSError):
+                if locked or time.time() - left.stat().st_mtime > WRITTEN:
                     left.unlink()
-        again = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0
         try:
-            yield again or (run != 'run none ' and before.startswith(run))
+            yield _restarts() > 0 or (run != 'run none ' and before.startswith(run))
         finally:
-            if new and os.listdir(folder) == [LOCK]:  # nothing came of it
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if new and os.listdir(folder) == [LOCK]:  # nothing came of it
                     (folder / LOCK).unlink()
                     folder.rmdir()
 
 
+def _open_lock(path: Path) -> Any:
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f'{path} is not a file, but what keeps other runs out of the work directory: remove it')
+        return open(path, 'a+', encoding='utf-8', errors='replace')
+    except OSError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f'{path}, which keeps other runs out of the work directory, cannot be opened ({error.strerror}): remove it, or '
+            'choose another --work-dir'
+        ) from error
+
+
+def _lock(file: Any, folder: Path) -> bool:
+    """Lock a file. Not by flock, which the data workers would inherit: they outlive a kill by seconds."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        raise UserError(
+            f'--work-dir: another run is writing into {folder} ({file.read().strip() or "it does not say which"}): wait for its '
+            'end, or choose another folder'
+        ) from None
+    except OSError as error:  # a file system without locks
+        warnings.warn(f'{folder} cannot be locked ({error}): no second run may write into it', stacklevel=5)
+        return False
+    return True
+
+
+def _restarts() -> int:
+    """How often torchrun has restarted this group of processes; 0 for what is not its number."""
+    count = os.environ.get('TORCHELASTIC_RESTART_COUNT', '')
+    return int(count) if count.isdecimal() else 0
+
+
 def checkpoints(folder: str | Path) -> list[Path]:
     """The checkpoints of runs in a work directory, for resuming and the best ones."""
-    files = sorted(Path(folder).glob('*.pth'))
+    files = sorted(file for file in Path(folder).glob('*.pth') if file.is_file())
     return [f for f in files if _RESUMABLE.fullmatch(f.stem) or f.name.startswith('best_')]
 
 
+def resume_checkpoints(folder: str | Path) -> list[Path]:
+    """The checkpoints in a work directory that are for resuming alone."""
+    return [file for file in Path(folder).glob('resume_iter_*.pth') if file.is_file()]
+
+
 def newest(folder: str | Path) -> Path | None:
-    """The whole checkpoint of the most steps in a work directory, or None; those that are damaged are warned of.
+    """Find the whole checkpoint of the most steps in a work directory; warn of those that are damaged.
 
     The steps are what a file holds, whenever it was written, and however the batch was split. One that is no checkpoint of a
     run has none.
@@ -124,7 +163,7 @@ def _is_whole(file: Path) -> bool:
 
 
 def choose(folder: str | Path, resume: str | None, overwrite: bool, restarted: bool) -> tuple[Path | None, list[Path]]:
-    """From which checkpoint a run in a work directory goes on, and which files it removes when it begins.
+    """Choose the checkpoint from which a run in a work directory resumes, and the files that it removes when it begins.
 
     Args:
         folder: The work directory.
@@ -140,7 +179,7 @@ def choose(folder: str | Path, resume: str | None, overwrite: bool, restarted: b
     if (restarted or resume == 'auto') and (last := newest(folder)):
         return last, []
     if resume == 'auto':
-        if found := [f for f in sorted(Path(folder).glob('*.pth')) if not f.name.startswith('best_')]:
+        if found := [f for f in sorted(Path(folder).glob('*.pth')) if f.is_file() and not f.name.startswith('best_')]:
             raise UserError(
                 f'--resume: {folder} has {_some(found)}, but no complete epoch_*.pth, iter_*.pth or resume_iter_*.pth to go on '
                 'from: name one by --resume FILE, or start anew in another --work-dir'
@@ -167,13 +206,13 @@ def _some(files: list[Path]) -> str:
 
 
 def write_validated(folder: str | Path, steps: int, metrics: dict[str, Any]) -> None:
-    """Keeps that a validation after so many steps of the optimiser was finished, and what it gave."""
+    """Record that the validation after so many steps of the optimiser was finished, and its metrics."""
     numbers = {key: float(value) for key, value in metrics.items() if isinstance(value, int | float)}
     write_atomically(Path(folder) / VALIDATED, json.dumps(dict(steps=steps, metrics=numbers), indent=2) + '\n')
 
 
 def last_validated(folder: str | Path) -> int:
     """The optimiser's steps before the last validation that was finished in a work directory; -1 if none is known of."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return int(json.loads((Path(folder) / VALIDATED).read_text())['steps'])
     return -1

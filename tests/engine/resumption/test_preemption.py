@@ -2,7 +2,9 @@
 
 import errno
 import importlib
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,8 @@ from mmengine.registry import HOOKS
 
 from eca_mm.engine import Interrupted
 from eca_mm.engine.resumption.randomness import SeedHook
-from eca_mm.engine.resumption.saving import SteadyHook
+from eca_mm.engine.resumption.saving import PreemptionHook
+from eca_mm.engine.resumption.stopping import Signals
 from eca_mm.engine.resumption.work_dir import LOCK, claimed, newest
 from eca_mm.errors import UserError
 from tests.support import NO_VALIDATION, REPOSITORY, train_shortly
@@ -168,7 +171,7 @@ def test_checkpoints_by_time(trained, tmp_path, monkeypatch):
 def test_what_is_written_late_is_not_the_last(tmp_path):
     """By a thread, on a slow disk, when the checkpoint of the epoch is there already."""
     runner = SimpleNamespace(last_saved_iter=6, last_checkpoint='epoch_1.pth')
-    hook = SteadyHook(None, 1.0, 1.0)
+    hook = PreemptionHook(None, 1.0, 1.0)
     hook._write(runner, 5, b'', tmp_path / 'resume_iter_5.pth')
     assert runner.last_checkpoint == 'epoch_1.pth'
     hook._write(runner, 6, b'', tmp_path / 'resume_iter_6.pth')
@@ -193,12 +196,13 @@ class FullDisk(Hook):
 
 def test_a_disk_that_is_full_elsewhere(trained):
     with pytest.raises(
-        UserError, match=r'scalars\.json cannot be written \(No space left on device\): make room there and'
+        UserError,
+        match=r'scalars\.json cannot be written \(No space left on device\): make room there and go on .*resume_iter_1\.pth',
     ):
         trained(custom_hooks=[dict(type='FullDisk')])
 
 
-def test_one_run_in_a_folder(trained, tmp_path):
+def test_one_run_in_a_folder(trained, tmp_path, monkeypatch):
     """What a kill does not leave locked."""
     (tmp_path / 'work').mkdir()
     holding = 'import fcntl, sys; f = open(sys.argv[1], "w"); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()'
@@ -213,9 +217,82 @@ def test_one_run_in_a_folder(trained, tmp_path):
     names = [f'.{letter * 16}.eca_mm.tmp' for letter in 'ab']
     for name in names:
         (tmp_path / 'work' / name).write_text('half of a checkpoint')
-    os.utime(tmp_path / 'work' / names[0], (0, 0))  # the other may be being written
-    with claimed(tmp_path / 'work'):
+    os.utime(tmp_path / 'work' / names[0], (0, 0))
+    monkeypatch.setattr('fcntl.lockf', no_locks)  # then the newer one may be being written
+    with pytest.warns(UserWarning, match='cannot be locked'), claimed(tmp_path / 'work'):
         assert {file.name for file in (tmp_path / 'work').iterdir()} == {LOCK, names[1]}
+    monkeypatch.undo()
+    with claimed(tmp_path / 'work'):
+        assert {file.name for file in (tmp_path / 'work').iterdir()} == {LOCK}
+
+
+def no_locks(*_):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_a_lock_that_is_no_file(tmp_path):
+    (tmp_path / LOCK).write_bytes(b'\xff\xfe\x80')
+    with claimed(tmp_path) as restarted:
+        assert not restarted
+    (tmp_path / LOCK).unlink()
+    for make in (lambda lock: lock.mkdir(), lambda lock: lock.rmdir() or lock.symlink_to(LOCK)):
+        make(tmp_path / LOCK)
+        with pytest.raises(UserError, match=rf'{LOCK}.*(is not a file|cannot be opened).*remove it'), claimed(tmp_path):
+            pass
+    with pytest.raises(UserError, match='File name too long'), claimed(tmp_path / ('x' * 300)):
+        pass
+
+
+@pytest.mark.parametrize('broken', ['move', 'remove', 'full'])
+def test_a_work_directory_that_cannot_be_written(trained, tmp_path, monkeypatch, broken):
+    """The step is finished, its checkpoint is written where that is possible, and the run says where."""
+    write = os.fsync
+
+    def fail(self, *_, **__):
+        if broken == 'move':
+            (tmp_path / 'work').rename(tmp_path / 'moved')
+        elif broken == 'remove':
+            shutil.rmtree(tmp_path / 'work')
+        elif write is os.fsync:  # once, for the work directory; the folder beside it has room
+            monkeypatch.setattr(os, 'fsync', lambda descriptor: monkeypatch.undo() or full())
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), 'scalars.json')
+
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(FullDisk, 'after_train_iter', fail)
+    with pytest.raises((UserError, FileNotFoundError)) as error:
+        trained(**NO_VALIDATION, custom_hooks=[dict(type='FullDisk')])
+    (file,) = tmp_path.rglob('*resume_iter_1.pth')
+    assert torch.load(file, weights_only=False)['meta']['iter'] == 1
+    if broken == 'full':
+        assert file.parent == tmp_path and isinstance(error.value, FileNotFoundError)  # a hook's own
+    else:
+        assert f'{file} is the last checkpoint' in str(error.value) and 'work is gone' in str(error.value)
+        assert file.parent == tmp_path / ('moved' if broken == 'move' else 'work')
+
+
+def test_a_message_does_not_stop_the_saving(monkeypatch):
+    """Ctrl-C reaches the reader of a pipe as well: the handler's message is lost, and nothing else."""
+    monkeypatch.setattr(os, 'write', full_pipe)
+    with Signals() as signals:
+        signals.finishing = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.received == signal.SIGTERM
+
+
+def full_pipe(*_):
+    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def test_handlers_last_as_long_as_a_training():
+    """A child process has the handlers from before."""
+    before = signal.getsignal(signal.SIGTERM)
+    with Signals():
+        assert signal.getsignal(signal.SIGTERM) != before
+        with multiprocessing.get_context('fork').Pool(1) as pool:
+            assert pool.apply(signal.getsignal, (signal.SIGTERM,)) == before
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_group_that_torchrun_starts_again(tmp_path, monkeypatch):
@@ -278,6 +355,6 @@ def test_what_is_validated_is_what_the_checkpoint_has(monkeypatch):
     monkeypatch.setattr(saving, 'broadcast', lambda tensor: tensor.fill_(7))  # what the first process has
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3))
     before = {key: value.clone() for key, value in model.named_parameters()}
-    saving.SteadyHook(None, None, 1.0).before_val_epoch(SimpleNamespace(model=model))
+    saving.PreemptionHook(None, None, 1.0).before_val_epoch(SimpleNamespace(model=model))
     assert all((value == 7).all() for value in model.buffers())
     assert_equal(dict(model.named_parameters()), before)
