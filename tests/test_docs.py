@@ -1,13 +1,15 @@
 """What README and documentation show as code runs."""
 
 import re
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, as_arguments, short
 
 
 def blocks(page):
@@ -30,3 +32,22 @@ def test_configs(page, block, tmp_path):
     init_default_scope('mmdet')
     model = MODELS.build(cfg.model if 'model' in cfg else cfg.backbone)
     assert sum('.eca.' in name for name, _ in model.named_parameters()) == 16
+
+
+def test_the_notebooks_cells(in_process, shapes_root, tmp_path, monkeypatch):
+    """Its lines, with fewer pictures; the first, which installs, is not run."""
+    _, train, predict = blocks('docs/notebook.md')
+    command, *rest = train.split()
+    assert command == '!eca-mm'
+    serial = {
+        f'{kind}_dataloader.{key}': 0 for kind in ('train', 'val') for key in ('num_workers', 'persistent_workers')
+    }
+    in_process(*rest, *as_arguments(short(epochs=None) | serial))
+    (tmp_path / 'data/shapes/val').mkdir(parents=True)
+    (tmp_path / 'data/shapes/val/000001.png').write_bytes((shapes_root / 'val/000001.png').read_bytes())
+    shown = []
+    monkeypatch.setitem(sys.modules, 'IPython', ModuleType('IPython'))
+    monkeypatch.setitem(sys.modules, 'IPython.display', SimpleNamespace(Image=shown.append))
+    names = {}
+    exec(predict, names)
+    assert len(names['found']) == 1 and (tmp_path / shown[0]).is_file()
