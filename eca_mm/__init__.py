@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eca_mm import mmcv_ops
 from eca_mm.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -80,6 +79,5 @@ def _is_tool() -> bool:
     return script.stem == 'eca-mm' or script.resolve().parent == Path(__file__).resolve().parents[1] / 'tools'
 
 
-mmcv_ops.install()  # before anything imports mmcv's operators
 if not _is_tool():
     _register()

@@ -107,13 +107,22 @@ def nms(ops: str) -> None:
         raise RuntimeError(f'nms kept {indices} instead of [0, 2]')
 
 
-def operators_in_use() -> str:
-    """Whose operators mmcv calls once eca_mm is imported."""
+def check_operators() -> Finding:
+    """Check mmcv's operators, compiled or from mmcv_torch_ops."""
+    what, page = 'mmcv operators', 'see "mmcv\'s operators" in docs/installation.md'
     try:
-        compiled = load('eca_mm.mmcv_ops').in_use() == 'compiled'
-    except Exception:  # the check itself says what is wrong
-        return 'none'
-    return "mmcv's, compiled" if compiled else "torchvision's and PyTorch's (eca_mm.mmcv_ops)"
+        extension = load('mmcv._ext')
+    except ModuleNotFoundError as error:
+        advice = f'pip install ./mmcv_torch_ops in the clone, or compile mmcv: {page}'
+        return Finding(what, first_line(error), 'FAIL', advice)
+    except ImportError as error:  # of a compiled module: undefined symbols, or libraries of another CUDA
+        torch = ', '.join(installed(['torch']).values())
+        advice = f'mmcv was compiled for another torch than {torch}: compile it again, or use mmcv_torch_ops: {page}'
+        return Finding(what, first_line(error), 'FAIL', advice)
+    except Exception as error:  # of torch or torchvision
+        return Finding(what, first_line(error), 'FAIL', 'mend torch and torchvision first')
+    whose = 'mmcv_torch_ops' if str(extension.__file__).endswith('.py') else 'compiled'
+    return check(what, f'{whose}; nms runs on the CPU', lambda: nms('mmcv.ops'), f'the operators do not work: {page}')
 
 
 def inherited_configs() -> None:
@@ -165,8 +174,7 @@ def diagnose() -> list[Finding]:
               'install pycocotools anew'),
         check('TensorBoard', with_version('tensorboard', 'SummaryWriter imports'), lambda: load('torch.utils.tensorboard'),
               'for curves: pip install tensorboard; training runs without', 'warn'),
-        check('mmcv operators', f'{operators_in_use()}; nms runs on the CPU', lambda: nms('mmcv.ops'),
-              'mmcv does not load its operators: see "mmcv\'s operators" in docs/installation.md'),
+        check_operators(),
         check('torchvision operators', 'nms runs on the CPU', lambda: nms('torchvision.ops'),
               'torch and torchvision are of different builds'),
         check('registry', 'eca_mm.ECAResNet builds from an mmdet config',

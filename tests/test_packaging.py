@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
 from mmengine.config import Config
@@ -59,7 +60,7 @@ assert 'eca_mm' not in sys.modules
 
 assert 'mmpretrain' not in sys.modules
 sys.modules['mmpretrain'] = None
-import eca_mm  # before mmdet's models: mmcv may lack operators
+import eca_mm
 from mmdet.registry import MODELS
 plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
 backbone = MODELS.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin]))
@@ -156,6 +157,20 @@ class TestDoctor:
         assert re.search(r'FAIL +mmdet .*\n +-> does not import: ModuleNotFoundError: import of mmdet halted', screen)
         assert re.search(r'FAIL +pycocotools +(ModuleNot|Import)', screen)
         assert re.search(r'warn +TensorBoard +(ModuleNot|Import).*\n +-> .*training runs without', screen)
+
+    def test_operators(self, doctor, monkeypatch, tmp_path):
+        """A compiled module of another torch, and no module at all."""
+        import mmcv
+
+        assert doctor.check_operators().state == 'ok'
+        monkeypatch.delitem(sys.modules, 'mmcv._ext')
+        monkeypatch.setattr(mmcv, '__path__', [str(tmp_path)])
+        finding = doctor.check_operators()
+        assert finding.state == 'FAIL' and 'pip install ./mmcv_torch_ops' in finding.advice
+        (tmp_path / f'_ext{EXTENSION_SUFFIXES[0]}').write_bytes(b'')
+        sys.path_importer_cache.pop(str(tmp_path), None)
+        finding = doctor.check_operators()
+        assert finding.state == 'FAIL' and 'another torch than' in finding.advice and '_ext' in finding.found
 
     def test_two_distributions_of_one_package(self, doctor, install):
         install('mmcv_lite', '2.1.0')

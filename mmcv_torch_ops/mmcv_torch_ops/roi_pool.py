@@ -4,10 +4,12 @@ Source: mmcv 2.3.6, ``csrc/common/cuda/roi_pool_cuda_kernel.cuh``; mmcv has it o
 the regions first and so gives another result.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 
-from eca_mm.mmcv_ops.numbers import single
+from mmcv_torch_ops.numbers import single
 
 
 def roi_pool_forward(
@@ -33,7 +35,7 @@ def roi_pool_forward(
     size = end - start
     x_from, x_to = _bins(start[:, 0], size[:, 0], pooled_width, width)
     y_from, y_to = _bins(start[:, 1], size[:, 1], pooled_height, height)
-    for region, image, has_area in zip(range(len(rois)), rois[:, 0].tolist(), (size > 0).all(1).tolist(), strict=True):
+    for region, image, has_area in zip(range(len(rois)), rois[:, 0].tolist(), (size > 0).all(1).tolist()):
         if not has_area:
             continue
         rows, row_valid = _pixels(y_from[region], y_to[region], height)

@@ -3,6 +3,8 @@
 Source: mmcv 2.3.6, ``csrc/common/cuda/masked_conv2d_cuda_kernel.cuh``; mmcv has it on GPUs only.
 """
 
+from __future__ import annotations
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -6,7 +6,8 @@ D the number of groups of channels that share offsets. `columns` and `ones` are 
 `sizes`, which mmcv gives by name, are those of the kernel, strides, paddings and dilations, and the numbers of groups.
 """
 
-# ruff: noqa: N803  (mmcv's names)
+from __future__ import annotations
+
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Writes the gradients of input, weight, offset and mask, and of the bias where there is one."""
     gradients = _backward(grad_output, input, weight, offset, mask, bias if with_bias else None, sizes)
-    for target, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask), gradients, strict=False):
+    for target, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask), gradients):
         target.copy_(gradient)
     if with_bias:
         grad_bias.copy_(gradients[4])

@@ -3,6 +3,8 @@
 Source: mmcv 2.3.6, ``csrc/pytorch/cpu/bbox_overlaps_cpu.cpp`` and ``csrc/common/cuda/bbox_overlaps_cuda_kernel.cuh``.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 

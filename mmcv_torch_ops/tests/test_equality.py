@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
-from tests.mmcv_ops.cases import CASES, tolerance
-from tests.mmcv_ops.record import RECORDED
+from cases import CASES, tolerance
+from record import RECORDED
 
 
 def check(case, results, expected):

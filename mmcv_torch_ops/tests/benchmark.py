@@ -1,4 +1,4 @@
-"""Times the stand-in against compiled mmcv, in turns: ``python -m tests.mmcv_ops.benchmark [ROUNDS]``.
+"""Times the stand-in against compiled mmcv, in turns: ``python tests/benchmark.py [ROUNDS]``.
 
 Needs compiled operators. The sizes are Faster R-CNN's at 800 x 1216 pixels; the training step is that of Faster R-CNN
 ECA-R50-FPN on two images of 256 x 256. A ratio above 1 means that the stand-in is slower. One thread, CPU.
@@ -9,6 +9,7 @@ import sys
 import time
 
 import torch
+from cases import boxes, regions, uniform
 from mmcv import _ext, ops
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -16,10 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from eca_mm import mmcv_ops
-from eca_mm.errors import UserError
-from eca_mm.mmcv_ops import extension
-from tests.mmcv_ops.cases import boxes, regions, uniform
+from mmcv_torch_ops import extension, in_use
 
 
 def compare(name, call, rounds):
@@ -67,8 +65,8 @@ def training_step():
 
 
 def main(rounds=9):
-    if mmcv_ops.in_use() != 'compiled':
-        raise UserError("this environment's mmcv has no compiled operators to compare with.")
+    if in_use() != 'compiled':
+        raise SystemExit("this environment's mmcv has no compiled operators to compare with.")
     torch.set_num_threads(1)
     print(f'{"milliseconds":36} {"compiled":>9} {"stand-in":>9} {"ratio":>9}')
     for count in (1000, 2000, 8000):

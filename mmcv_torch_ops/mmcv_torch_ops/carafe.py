@@ -8,6 +8,8 @@ weighted sum of the k x k features around its place in the smaller map, with wei
 with r = (k - 1) / 2, g the group of channel c and zeros outside. Half precision is summed in float32.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import torch
@@ -26,7 +28,7 @@ def carafe_naive_forward(
     b, c, h, w = features.shape
     taps = _taps(_pad(features.float() if features.dtype == torch.half else features, kernel_size), kernel_size, h, w)
     total = torch.zeros((), device=features.device)
-    for tap, mask in zip(taps, _masks(masks, group_size, scale_factor), strict=True):
+    for tap, mask in zip(taps, _masks(masks, group_size, scale_factor)):
         total = total + tap.reshape(b, group_size, c // group_size, h, 1, w, 1) * mask
     output.copy_(total.reshape(output.shape))
 
@@ -50,7 +52,7 @@ def carafe_naive_backward(
     of_padded = torch.zeros_like(padded)
     taps, places = _taps(padded, kernel_size, h, w), _taps(of_padded, kernel_size, h, w)
     targets = _masks(mask_grad, group_size, scale_factor)
-    for tap, place, mask, target in zip(taps, places, _masks(masks, group_size, scale_factor), targets, strict=True):
+    for tap, place, mask, target in zip(taps, places, _masks(masks, group_size, scale_factor), targets):
         place += (gradient * mask).sum(dim=(4, 6)).reshape(b, c, h, w)
         target.copy_((gradient * tap.reshape(*split, 1, w, 1)).sum(dim=2, keepdim=True))
     r = kernel_size // 2

@@ -5,12 +5,14 @@ half a pixel where `aligned`, is divided into bins of g_y x g_x points (`samplin
 size in pixels, rounded up), each read bilinearly; a bin is the average or the maximum of its points.
 """
 
+from __future__ import annotations
+
 import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-from eca_mm.errors import UserError
-from eca_mm.mmcv_ops.numbers import single
+from mmcv_torch_ops.errors import OperatorError
+from mmcv_torch_ops.numbers import single
 
 MAXIMUM = 0  # the pool mode; 1 is the average
 
@@ -33,11 +35,13 @@ def roi_align_forward(
     With the maximum also its position in the map to `argmax_y` and `argmax_x` (N, C, h, w), -1 for none.
 
     Raises:
-        UserError: If a region has a negative size, which mmcv's operator refuses on the CPU too.
+        OperatorError: If a region has a negative size, which mmcv's operator refuses on the CPU too.
     """
     scale = single(spatial_scale)
     if aligned and not rois.is_cuda and not (_start_and_size(rois, scale, aligned)[1] >= 0).all():
-        raise UserError('RoIAlign got a region with x2 < x1 or y2 < y1 (or NaN); clip or filter the boxes before it.')
+        raise OperatorError(
+            'RoIAlign got a region with x2 < x1 or y2 < y1 (or NaN); clip or filter the boxes before it.'
+        )
     if pool_mode == MAXIMUM:
         _max_forward(input, rois, output, argmax_y, argmax_x, scale, sampling_ratio, aligned)
     else:
@@ -98,7 +102,7 @@ def _max_forward(
     start, size = _start_and_size(rois, scale, aligned)
     bins = size / size.new_tensor([width, height])
     grid = torch.full_like(bins, sampling_ratio) if sampling_ratio > 0 else bins.ceil()
-    for region, image, (grid_x, grid_y) in zip(range(n), rois[:, 0].tolist(), grid.tolist(), strict=True):
+    for region, image, (grid_x, grid_y) in zip(range(n), rois[:, 0].tolist(), grid.tolist()):
         if min(grid_x, grid_y) <= 0:
             # What the source begins with: the maximum over no point.
             output[region] = torch.finfo(torch.float32).min if output.is_cuda else -10000
@@ -108,7 +112,7 @@ def _max_forward(
         x = _points(start[region, 0], bins[region, 0], width, int(grid_x))
         weights, places = _bilinear(y[:, None], x[None], *input.shape[2:])
         pixels = input[int(image)].flatten(1)
-        parts = (weight * pixels[:, place] for weight, place in zip(weights, places, strict=True))
+        parts = (weight * pixels[:, place] for weight, place in zip(weights, places))
         values = (
             sum(parts, start=pixels.new_zeros(()))
             .view(c, height, int(grid_y), width, int(grid_x))
@@ -126,7 +130,7 @@ def _max_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor, argmax_x:
     maps = rois[:, 0].long()[:, None] * channels + torch.arange(channels, device=rois.device)
     first = (maps * (height * width))[..., None, None]
     weights, places = _bilinear(argmax_y, argmax_x, height, width)
-    for weight, place in zip(weights, places, strict=True):
+    for weight, place in zip(weights, places):
         share = torch.where(argmax_y == -1, 0, grad_output * weight)
         grad_input.view(-1).index_add_(0, (first + place).flatten(), share.flatten())
 

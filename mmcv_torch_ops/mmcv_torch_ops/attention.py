@@ -3,6 +3,8 @@
 mmcv has the formula in PyTorch, for CPUs, as ``multi_scale_deformable_attn_pytorch``; here GPUs use it too.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 
@@ -52,5 +54,5 @@ def ms_deform_attn_backward(
             inputs[0], value_spatial_shapes, value_level_start_index, inputs[1], inputs[2], im2col_step
         )
     gradients = torch.autograd.grad(output, inputs, grad_output)
-    for target, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), gradients, strict=True):
+    for target, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), gradients):
         target.copy_(gradient)

@@ -5,6 +5,8 @@ side is x2 - x1 + 1. All arithmetic is in float32 in the order of the source, so
 comes out as in the compiled operator.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-from eca_mm.mmcv_ops.numbers import require_float32, single
+from mmcv_torch_ops.numbers import require_float32, single
 
 NAIVE, LINEAR, GAUSSIAN = range(3)
 BLOCK = 64  # rows of the table of overlaps that are computed at once: few megabytes for thousands of boxes
@@ -103,7 +105,7 @@ def _groups(
     for start in range(0, len(order), BLOCK):
         rows = start + np.flatnonzero(alive[start : start + BLOCK])
         over = exceeds(_overlaps(table[rows], table[start:], offset), np.float32(iou_threshold))
-        for row, hits in zip(rows, over, strict=True):
+        for row, hits in zip(rows, over):
             if alive[row]:
                 hits[: row - start + 1] = False
                 hits &= alive[start:]

@@ -3,10 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from cases import regions, uniform
 from mmcv import ops
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
-
-from tests.mmcv_ops.cases import regions, uniform
 
 pytestmark = pytest.mark.usefixtures('stand_in')
 GRADCHECK = {'atol': 1e-6, 'eps': 1e-6}

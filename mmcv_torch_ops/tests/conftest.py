@@ -2,10 +2,9 @@ import sys
 
 import pytest
 
-from eca_mm.mmcv_ops import extension, in_use
+from mmcv_torch_ops import extension, in_use
 
-# Scripts; --doctest-modules would import them, and the one in `blocked` changes how Python finds modules.
-collect_ignore = ['blocked', 'benchmark.py', 'mask_rcnn.py', 'record.py']
+collect_ignore = ['benchmark.py', 'record.py']  # scripts; --doctest-modules would import them
 
 
 @pytest.fixture

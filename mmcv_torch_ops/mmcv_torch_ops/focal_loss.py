@@ -5,6 +5,8 @@ works on every device. Half precision is computed in float32 and rounded once. `
 the weight of its label, and is empty where there is none.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 

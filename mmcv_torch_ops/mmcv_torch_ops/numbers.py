@@ -1,10 +1,12 @@
 """How mmcv's C++ functions receive numbers."""
 
+from __future__ import annotations
+
 from ctypes import c_float
 
 from torch import Tensor, float32
 
-from eca_mm.errors import UserError
+from mmcv_torch_ops.errors import OperatorError
 
 
 def single(value: float) -> float:
@@ -16,10 +18,10 @@ def require_float32(name: str, **tensors: Tensor) -> None:
     """Refuses what the compiled operator refuses.
 
     Raises:
-        UserError: If a tensor's elements are not float32.
+        OperatorError: If a tensor's elements are not float32.
     """
     for argument, tensor in tensors.items():
         if tensor.dtype != float32:
-            raise UserError(
+            raise OperatorError(
                 f"mmcv's {name} takes float32, but {argument} are {tensor.dtype}; convert them with .float()."
             )
