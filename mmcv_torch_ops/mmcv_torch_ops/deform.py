@@ -8,11 +8,14 @@ D the number of groups of channels that share offsets. `columns` and `ones` are 
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Sequence
 
 import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
+
+from mmcv_torch_ops.errors import OperatorError
 
 
 def deform_conv_forward(
@@ -79,7 +82,8 @@ def modulated_deform_conv_forward(
     **sizes: Any,
 ) -> None:
     """As :func:`deform_conv_forward`, each sample multiplied by its mask, plus `bias` (C')."""
-    output.copy_(_forward(input, weight, offset, mask, bias if with_bias else None, sizes))
+    offset_, mask_ = _sampling(input, weight, offset, mask, sizes)
+    output.copy_(_forward(input, weight, offset_, mask_, bias if with_bias else None, sizes))
 
 
 def modulated_deform_conv_backward(
@@ -100,27 +104,54 @@ def modulated_deform_conv_backward(
     **sizes: Any,
 ) -> None:
     """Writes the gradients of input, weight, offset and mask, and of the bias where there is one."""
-    gradients = _backward(grad_output, input, weight, offset, mask, bias if with_bias else None, sizes)
-    for target, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask), gradients):
+    offset_, mask_ = _sampling(input, weight, offset, mask, sizes)
+    gradients = _backward(grad_output, input, weight, offset_, mask_, bias if with_bias else None, sizes)
+    for target, gradient in zip((grad_input, grad_weight), gradients):
         target.copy_(gradient)
+    for target, gradient in zip((grad_offset, grad_mask), gradients[2:]):
+        values = gradient.flatten(1)
+        target.view(len(target), -1)[:, : values.shape[1]] = values
     if with_bias:
         grad_bias.copy_(gradients[4])
 
 
-def _geometry(sizes: dict[str, Any]) -> tuple[int, ...]:
-    """Stride, padding, dilation (each y, x), groups and groups of offsets, in the order of torchvision's operator."""
-    if 'dH' in sizes:
-        names = ['dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW']
-    else:
-        names = [f'{name}_{axis}' for name in ('stride', 'pad', 'dilation') for axis in 'hw']
-    return tuple(sizes[name] for name in (*names, 'group', 'deformable_group'))
+@dataclass
+class _Geometry:
+    """Strides, paddings and dilations as (y, x), and the numbers of groups."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    deform_groups: int
+
+    @classmethod
+    def of(cls, sizes: dict[str, Any]) -> _Geometry:
+        """Read the names of either operator."""
+        pairs = [('dH', 'dW'), ('padH', 'padW'), ('dilationH', 'dilationW')]
+        if 'dH' not in sizes:
+            pairs = [('stride_h', 'stride_w'), ('pad_h', 'pad_w'), ('dilation_h', 'dilation_w')]
+        stride, padding, dilation = ((sizes[y], sizes[x]) for y, x in pairs)
+        return cls(stride, padding, dilation, sizes['group'], sizes['deformable_group'])
+
+    def flat(self) -> tuple[int, ...]:
+        """Return the order of torchvision's operator."""
+        return (*self.stride, *self.padding, *self.dilation, self.groups, self.deform_groups)
+
+    def output_size(self, input: Tensor, weight: Tensor) -> list[int]:
+        return [
+            (input.shape[2 + axis] + 2 * self.padding[axis] - self.dilation[axis] * (weight.shape[2 + axis] - 1) - 1)
+            // self.stride[axis]
+            + 1
+            for axis in (0, 1)
+        ]
 
 
 def _forward(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, sizes: dict[str, Any]
 ) -> Tensor:
-    mask_, bias_ = _present(input, weight, mask, bias)
-    return torch.ops.torchvision.deform_conv2d(input, weight, offset, mask_, bias_, *_geometry(sizes), mask is not None)
+    arguments = _present(*_wide(input, weight, offset, mask, bias))
+    return torch.ops.torchvision.deform_conv2d(*arguments, *_Geometry.of(sizes).flat(), mask is not None)
 
 
 def _backward(
@@ -132,16 +163,69 @@ def _backward(
     bias: Tensor | None,
     sizes: dict[str, Any],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of input, weight, offset, mask and bias."""
-    mask_, bias_ = _present(input, weight, mask, bias)
-    return torch.ops.torchvision._deform_conv2d_backward(
-        gradient, input, weight, offset, mask_, bias_, *_geometry(sizes), mask is not None
-    )
+    """Return the gradients of input, weight, offset, mask and bias."""
+    geometry = _Geometry.of(sizes)
+    gradient_, input_, weight_, offset_, mask_, bias_ = _wide(gradient, input, weight, offset, mask, bias)
+    arguments = _present(input_, weight_, offset_, mask_, bias_)
+    gradients = torch.ops.torchvision._deform_conv2d_backward(gradient_, *arguments, *geometry.flat(), mask is not None)
+    _zero_at_border(gradients[2], offset_, weight.shape[2:], geometry)
+    return gradients
 
 
-def _present(input: Tensor, weight: Tensor, mask: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """torchvision's operator has no optional tensors."""
-    return (
-        input.new_zeros((input.shape[0], 1)) if mask is None else mask,
-        weight.new_zeros(weight.shape[0]) if bias is None else bias,
-    )
+def _zero_at_border(gradient: Tensor, offset: Tensor, kernel: Sequence[int], geometry: _Geometry) -> None:
+    """Zero the offsets' gradients of samples at exactly -1, which mmcv takes for outside, and torchvision for inside.
+
+    Offsets begin at 0, so with a padding of 1 the first step has such samples at the whole border.
+    """
+    b, _, height, width = offset.shape
+    split = (b, -1, *kernel, 2, height, width)
+    for axis, size in enumerate((height, width)):
+        steps = torch.arange(size, device=offset.device) * geometry.stride[axis] - geometry.padding[axis]
+        taps = torch.arange(kernel[axis], device=offset.device) * geometry.dilation[axis]
+        grid = taps[:, None] + steps
+        grid = grid[:, None, :, None] if axis == 0 else grid[:, None, :]
+        position = offset.view(split).select(4, axis) + grid
+        gradient.view(split).select(4, axis).masked_fill_(position == -1, 0)
+
+
+def _wide(*tensors: Tensor | None) -> list[Any]:
+    """Convert half precision to float32 on CPUs, where not every torch multiplies matrices of it."""
+    low = (torch.float16, torch.bfloat16)
+    return [t.float() if t is not None and t.device.type == 'cpu' and t.dtype in low else t for t in tensors]
+
+
+def _present(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Fill in what is absent: torchvision's operator has no optional tensors."""
+    mask = input.new_zeros((input.shape[0], 1)) if mask is None else mask
+    bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
+    return input, weight, offset, mask, bias
+
+
+def _sampling(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor, sizes: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """Return offsets and masks of the output's size."""
+    geometry = _Geometry.of(sizes)
+    size, taps = geometry.output_size(input, weight), geometry.deform_groups * weight.shape[2] * weight.shape[3]
+    return _first(offset, 'offset', 2 * taps, size), _first(mask, 'mask', taps, size)
+
+
+def _first(tensor: Tensor, name: str, channels: int, size: Sequence[int]) -> Tensor:
+    """Return the first channels * height * width values of each image as a map of that size.
+
+    mmcv reads offsets and masks like this, whatever their height and width; DyHead hands over larger ones.
+
+    Raises:
+        OperatorError: If there are fewer values.
+    """
+    if tensor.shape[1:] == (channels, *size):
+        return tensor
+    needed = channels * size[0] * size[1]
+    if tensor[0].numel() < needed:
+        raise OperatorError(
+            f'the {name} of a deformable convolution has {tuple(tensor.shape[1:])} values per image, but '
+            f'{(channels, *size)} are needed for its output.'
+        )
+    return tensor.flatten(1)[:, :needed].reshape(len(tensor), channels, *size)

@@ -21,6 +21,7 @@ from mmcv_torch_ops.deform import (
     modulated_deform_conv_backward,
     modulated_deform_conv_forward,
 )
+from mmcv_torch_ops.deform_roi_pool import deform_roi_pool_backward, deform_roi_pool_forward
 from mmcv_torch_ops.errors import OperatorError
 from mmcv_torch_ops.focal_loss import (
     sigmoid_focal_loss_backward,
@@ -43,6 +44,8 @@ __all__ = [
     'deform_conv_backward_input',
     'deform_conv_backward_parameters',
     'deform_conv_forward',
+    'deform_roi_pool_backward',
+    'deform_roi_pool_forward',
     'get_compiler_version',
     'get_compiling_cuda_version',
     'masked_col2im_forward',

@@ -11,6 +11,7 @@ import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
+from mmcv_torch_ops.bilinear import bilinear
 from mmcv_torch_ops.errors import OperatorError
 from mmcv_torch_ops.numbers import single
 
@@ -110,7 +111,7 @@ def _max_forward(
             continue
         y = _points(start[region, 1], bins[region, 1], height, int(grid_y))
         x = _points(start[region, 0], bins[region, 0], width, int(grid_x))
-        weights, places = _bilinear(y[:, None], x[None], *input.shape[2:])
+        weights, places = bilinear(y[:, None], x[None], *input.shape[2:])
         pixels = input[int(image)].flatten(1)
         parts = (weight * pixels[:, place] for weight, place in zip(weights, places))
         values = (
@@ -129,7 +130,7 @@ def _max_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor, argmax_x:
     _, channels, height, width = grad_input.shape
     maps = rois[:, 0].long()[:, None] * channels + torch.arange(channels, device=rois.device)
     first = (maps * (height * width))[..., None, None]
-    weights, places = _bilinear(argmax_y, argmax_x, height, width)
+    weights, places = bilinear(argmax_y, argmax_x, height, width)
     for weight, place in zip(weights, places):
         share = torch.where(argmax_y == -1, 0, grad_output * weight)
         grad_input.view(-1).index_add_(0, (first + place).flatten(), share.flatten())
@@ -140,20 +141,3 @@ def _points(start: Tensor, size: Tensor, bins: int, grid: int) -> Tensor:
     bin_index = torch.arange(bins, device=start.device, dtype=start.dtype)[:, None]
     point = torch.arange(grid, device=start.device, dtype=start.dtype) + 0.5
     return (start + bin_index * size + point * size / grid).flatten()
-
-
-def _bilinear(y: Tensor, x: Tensor, height: int, width: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights and places (in a map laid out row by row) of the four pixels around each point; weights 0 outside."""
-    inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
-    (y_low, y_high, hy, ly), (x_low, x_high, hx, lx) = _axis(y, height), _axis(x, width)
-    weights = [torch.where(inside, weight, 0) for weight in (hy * hx, hy * lx, ly * hx, ly * lx)]
-    places = [y_low * width + x_low, y_low * width + x_high, y_high * width + x_low, y_high * width + x_high]
-    return weights, places
-
-
-def _axis(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The two pixels beside each position and their weights."""
-    position = position.clamp(0, size - 1)
-    low = position.long()
-    share = position - low
-    return low, (low + 1).clamp(max=size - 1), 1 - share, share

@@ -141,19 +141,34 @@ for ratio in (0, 2):
 @case('deform_v1_only_weight', frozen=('x', 'offset'))
 @case('deform_v2', modulated=True)
 @case('deform_v2_groups', modulated=True, groups=2, deform_groups=2, stride=2, padding=1, bias=False)
+@case('deform_v1_zero_offset', reach=0)
+@case('deform_v1_zero_offset_groups', reach=0, deform_groups=2, stride=(2, 1), padding=(1, 2), dilation=(1, 2))
+@case('deform_v2_zero_offset', reach=0, modulated=True)
+@case('deform_v2_large_offset', modulated=True, larger=(3, 2))
 @case('half_deform_v1', dtype=torch.float16)
 @case('half_deform_v2', modulated=True, dtype=torch.float16)
 @case('deform_double', dtype=torch.float64, modulated=True)
-def deform(modulated=False, batch=2, groups=1, deform_groups=1, bias=True, frozen=(), dtype=torch.float32, **geometry):
+def deform(
+    modulated=False,
+    groups=1,
+    deform_groups=1,
+    bias=True,
+    frozen=(),
+    reach=3,
+    larger=(0, 0),
+    dtype=torch.float32,
+    **geometry,
+):
     geometry = {'stride': 1, 'padding': 1, 'dilation': 1, **geometry}
     tensors = {
-        'x': uniform(1, batch, 4, 5, 7, low=-1, dtype=dtype),
+        'x': uniform(1, 2, 4, 5, 7, low=-1, dtype=dtype),
         'weight': uniform(2, 6, 4 // groups, 3, 3, low=-1, dtype=dtype),
     }
     height, width = torch.nn.functional.conv2d(tensors['x'], tensors['weight'], groups=groups, **geometry).shape[2:]
-    tensors['offset'] = uniform(3, batch, 18 * deform_groups, height, width, low=-3, high=3, dtype=dtype)
+    height, width = height + larger[0], width + larger[1]
+    tensors['offset'] = uniform(3, 2, 18 * deform_groups, height, width, low=-reach, high=reach, dtype=dtype)
     if modulated:
-        tensors['mask'] = uniform(4, batch, 9 * deform_groups, height, width, dtype=dtype)
+        tensors['mask'] = uniform(4, 2, 9 * deform_groups, height, width, dtype=dtype)
         tensors['bias'] = uniform(5, 6, dtype=dtype)
     for name, tensor in tensors.items():
         tensor.requires_grad_(name not in frozen)
