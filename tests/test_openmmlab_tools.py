@@ -42,7 +42,12 @@ dataset = dict(
 """
 RUN = """
 train_dataloader = dict(
-    batch_size=2, num_workers=0, persistent_workers=False, sampler=dict(type='DefaultSampler'), dataset=dataset, collate_fn=dict(type={collate!r})
+    batch_size=2,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type='DefaultSampler'),
+    dataset=dataset,
+    collate_fn=dict(type={collate!r}),
 )
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01))
