@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from eca_mm.datasets.guarded import AnnotationError
 from eca_mm.errors import UserError
 from eca_mm.output import FULL
 
@@ -38,7 +39,7 @@ def building(what: str, config: Any) -> Iterator[None]:
     """
     try:
         yield
-    except ConfigError:  # of a part of it
+    except (ConfigError, AnnotationError):  # of a part of it, a sentence already
         raise
     except Exception as error:
         if not _is_of_config(error, repr(config)):

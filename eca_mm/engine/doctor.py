@@ -12,9 +12,9 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from eca_mm.checks import Findings, Kind, check_coco, check_images
 from eca_mm.checks.coco import NO_KEY, NO_LIST, count_classes
+from eca_mm.datasets.guarded import has_coco_format, reads_masks
 from eca_mm.engine.building import building
 from eca_mm.engine.config.parts import datasets, evaluates_masks, scope_of
-from eca_mm.engine.data import reads_masks
 from eca_mm.engine.files import check_data
 from eca_mm.engine.model import build_model
 from eca_mm.engine.preflight import check_classes, check_evaluated_file
@@ -74,7 +74,7 @@ def _inspect(cfg: Config, kind: str, config: Any, model: Any, quick: bool, track
     with building(f'the {kind} dataset', config):
         dataset = DATASETS.build({**config, 'lazy_init': True})
     findings = Findings()
-    if getattr(getattr(dataset, 'COCOAPI', None), '__name__', '') == 'COCO':
+    if has_coco_format(dataset):
         where, contents, images = _read_coco(cfg, kind, dataset, findings)
     else:
         where, contents, images = _read_other(kind, dataset, config, findings)

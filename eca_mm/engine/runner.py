@@ -12,21 +12,20 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from eca_mm.checkpoints import check_checkpoint
-from eca_mm.checks import guard_images
+from eca_mm.datasets import SeededBatchSampler
+from eca_mm.datasets.guarded import allow_unreadable, guarded
 from eca_mm.engine.building import ConfigError, building
 from eca_mm.engine.channels import check_channels
-from eca_mm.engine.config.batch import Batch, InParts
+from eca_mm.engine.config.batch import Batch
 from eca_mm.engine.config.options import RUNNER_KEYS
-from eca_mm.engine.config.parts import annotation_files, type_name
-from eca_mm.engine.data import checked_annotations
+from eca_mm.engine.config.parts import annotation_files, evaluates_masks, scope_of, type_name
 from eca_mm.engine.files import check_first_image
+from eca_mm.engine.loading import with_components
 from eca_mm.engine.preflight import check_classes, check_evaluated_file
 from eca_mm.engine.resumption.loops import ResumableEpochs
-from eca_mm.engine.resumption.randomness import Places, give_places
 from eca_mm.engine.resumption.removing import SafeCheckpointHook
 from eca_mm.engine.resumption.resuming import resume_position
 from eca_mm.engine.resumption.saving import WRITING, PreemptionHook
-from eca_mm.engine.resumption.stopping import keep_workers
 from eca_mm.errors import UserError
 
 
@@ -57,7 +56,7 @@ class StrictRunner(Runner):
         last_saved_iter: The iteration of that checkpoint.
         resumed_iter: The iteration that this run began at.
         batch: The split of the batch.
-        places: What gives the images of the training their places in the run; None before its loop is built.
+        batch_sampler: Of the training; None before its loop is built, and for a dataset without indices.
         loaded_meta: What the checkpoint that was loaded says of itself.
 
     Raises:
@@ -84,7 +83,8 @@ class StrictRunner(Runner):
         self.last_checkpoint = Path(cfg.load_from) if self.resuming else None
         self.resumed_iter = self.last_saved_iter = 0
         self.batch = batch
-        self.places: Places | None = None
+        self.batch_sampler: SeededBatchSampler | None = None
+        self.kind = ''  # of the loop that is being built
         self.loaded_meta: dict[str, Any] = {}
         cfg = copy.deepcopy(cfg)
         with building('a run', cfg.to_dict()):
@@ -123,10 +123,8 @@ class StrictRunner(Runner):
         check_evaluated_file(self.cfg, kind)
         data = ', '.join(map(str, annotation_files(loader))) or 'its data'
         try:
-            with (
-                checked_annotations(self.cfg, kind),
-                building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]),
-            ):
+            with building(f'the {kind} loop with {data}', [loader, self.cfg.get(f'{kind}_cfg')]):
+                self.kind = kind
                 loop = getattr(self, f'{kind}_loop')  # this property builds
         except ConfigError as error:
             if 'need at least one array to concatenate' not in str(error):  # mmengine joins the annotations of no image
@@ -136,13 +134,22 @@ class StrictRunner(Runner):
             dataset = loop.dataloader.dataset
             check_first_image(loader, dataset)
             check_classes(self.cfg, self.model, dataset, kind)
-            guard_images(dataset, self.skip_unreadable if kind == 'train' else 0)
-            keep_workers(loop.dataloader)
             if kind == 'train':
-                self.places = give_places(loop.dataloader, self.seed)
-                if self.parts > 1:
-                    loop.dataloader = InParts(loop.dataloader, self.parts)
-                    loop._max_iters = loop.max_epochs * len(loop.dataloader)
+                allow_unreadable(guarded(dataset), self.skip_unreadable)
+                own = getattr(loop.dataloader, 'batch_sampler', None)
+                self.batch_sampler = own if isinstance(own, SeededBatchSampler) else None
+
+    def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> Any:
+        if isinstance(dataloader, dict):
+            dataloader = with_components(
+                dataloader,
+                scope_of(self.cfg),
+                self.seed,
+                masks=evaluates_masks(self.cfg, self.kind),
+                train=self.kind == 'train',
+                accumulation=self.parts,
+            )
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     @property
     def parts(self) -> int:
@@ -207,7 +214,7 @@ class StrictRunner(Runner):
         """
         super().resume(filename, **kwargs)
         loader, theirs = self.train_dataloader, self.message_hub.runtime_info.get('batch')
-        parts: list[Any] = [loader.sampler, self.places, self.places and self.places.sampler]
+        parts: list[Any] = [loader.sampler, self.batch_sampler, self.batch_sampler and self.batch_sampler.sampler]
         for part in parts:
             if hasattr(part, 'seed'):
                 part.seed = self.seed  # the checkpoint's

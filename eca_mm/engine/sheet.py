@@ -10,11 +10,10 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, VISUALIZERS, DefaultScope
 
-from eca_mm.checks import guard_images
 from eca_mm.engine.building import building
 from eca_mm.engine.config.parts import is_classifier, is_rgb, scope_of
-from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.files import require
+from eca_mm.engine.loading import with_guard
 from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import UserError
 from eca_mm.output import write_atomically
@@ -37,10 +36,9 @@ def draw_sheet(cfg: Config, pictures: int, file: str | Path) -> Path:
     require(cfg, 'a sheet of pictures', 'train_dataloader')
     if pictures < 1:
         raise UserError(f'--draw must be a number of pictures, got {pictures}')
-    with DefaultScope.overwrite_default_scope(scope_of(cfg)), checked_annotations(cfg, 'train'):
+    with DefaultScope.overwrite_default_scope(scope_of(cfg)):
         with building('the training set', cfg.train_dataloader.dataset):
-            dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        guard_images(dataset)
+            dataset = DATASETS.build(with_guard(cfg.train_dataloader.dataset, scope_of(cfg), masks=False))
         kind = 'UniversalVisualizer' if is_classifier(cfg) else 'DetLocalVisualizer'
         visualizer = VISUALIZERS.build(dict(type=kind, name='sheet'))
         visualizer.dataset_meta = dataset.metainfo

@@ -13,7 +13,7 @@ from mmengine.dist import all_gather_object, is_main_process
 
 from eca_mm.checkpoints import check_start, read_checkpoint, weights_of
 from eca_mm.checkpoints.download import local_file
-from eca_mm.checks import passed_over
+from eca_mm.datasets.guarded import unreadable_images
 from eca_mm.engine.config.batch import apply_batch
 from eca_mm.engine.distributed import init_distributed, lost_processes, timeout_of
 from eca_mm.engine.files import check_data, check_weights, require
@@ -146,7 +146,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, preemption: Preemp
     if not trained and not validated:
         metrics = {}  # of an earlier run
     seconds, work_dir = time.perf_counter() - start, Path(cfg.work_dir)
-    skipped = {path for part in all_gather_object(passed_over(runner.train_dataloader.dataset)) for path in part}
+    skipped = {path for part in all_gather_object(unreadable_images(runner.train_dataloader.dataset)) for path in part}
     return Summary(
         cfg.filename,
         work_dir,

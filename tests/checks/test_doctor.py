@@ -4,10 +4,10 @@ import json
 
 import cv2
 import pytest
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DefaultScope
 
+from eca_mm.datasets import GuardedDataset
 from eca_mm.engine import load_config
-from eca_mm.engine.data import checked_annotations
 from eca_mm.engine.doctor import inspect
 from eca_mm.engine.sheet import draw_sheet
 from eca_mm.errors import MissingFileError, UserError
@@ -73,10 +73,10 @@ def test_a_training_logs_what_it_passes_over(tmp_path, monkeypatch):
     content['annotations'][1]['bbox'] = [4, 4, 0, 16]
     faults.write_split(tmp_path, 'train', content)
     said = []
-    monkeypatch.setattr('eca_mm.engine.data.print_log', lambda text, *_: said.append(text))
+    monkeypatch.setattr('eca_mm.datasets.guarded.print_log', lambda text, *_: said.append(text))
     cfg = load_config(faults.config(FASTER, tmp_path, tmp_path / 'mine.py'))
-    with DefaultScope.overwrite_default_scope('mmdet'), checked_annotations(cfg, 'train'):
-        DATASETS.build(cfg.train_dataloader.dataset)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        GuardedDataset(cfg.train_dataloader.dataset)
     assert said == [
         f'{tmp_path}/train.json: objects of a category that the file does not list: 1, they are passed over; boxes less than a '
         'pixel wide or high: 1, they are passed over; tools/doctor.py CONFIG lists all'

@@ -9,10 +9,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from torch.utils.data import DataLoader
 
 from eca_mm.engine import load_config
-from eca_mm.engine.config.batch import InParts, apply_batch, split_batch
+from eca_mm.engine.config.batch import apply_batch, split_batch
 from eca_mm.engine.resumption.loops import ResumableEpochs
 from eca_mm.errors import UserError
 from tests.support import NO_VALIDATION, REPOSITORY
@@ -74,17 +73,6 @@ def test_refuses_other_loops(cfg):
     cfg.train_dataloader.sampler = dict(type='DefaultSampler')
     with pytest.raises(UserError, match='images_per_step needs a schedule in epochs'):
         apply_batch(cfg, 1)
-
-
-def test_the_batches_of_a_step_come_together():
-    """By data workers too, and what else a data loader has is there."""
-    for workers in (0, 1):
-        loader = InParts(DataLoader(range(8), batch_size=2, num_workers=workers, collate_fn=list), 2)
-        assert len(loader) == 2 and list(loader) == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
-        assert loader.num_workers == workers and not hasattr(loader, 'none')
-        assert loader.loader.prefetch_factor == (3 if workers else None)
-        loader._iterator = 'anew'  # as mmdet's PipelineSwitchHook
-        assert loader.loader._iterator == 'anew'
 
 
 @HOOKS.register_module(force=True)

@@ -1,13 +1,10 @@
 """The paper's batch on any number of GPUs."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from torch.utils.data import DataLoader
 
+from eca_mm.engine.config.parts import type_name
 from eca_mm.errors import UserError
 
 
@@ -77,8 +74,9 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
         return None
     loader = cfg.train_dataloader
     sampler = loader.get('sampler') or ConfigDict(type=None)
-    if sampler.type not in ('DefaultSampler', 'eca_mm.StepSampler'):
-        raise UserError(f'images_per_step goes with DefaultSampler, not {sampler.type}: remove one of them')
+    name = type_name(sampler) or None
+    if name not in ('DefaultSampler', 'StepSampler'):
+        raise UserError(f'images_per_step goes with DefaultSampler, not {name}: remove one of them')
     if 'max_iters' in cfg.train_cfg:
         raise UserError('images_per_step needs a schedule in epochs, and train_cfg has max_iters: remove one of them')
     if (cfg.get('auto_scale_lr') or {}).get('enable'):
@@ -98,32 +96,3 @@ def apply_batch(cfg: Config, processes: int) -> Batch | None:
     if batch.accumulation > 1 or 'accumulative_counts' in wrapper:
         wrapper.accumulative_counts = batch.accumulation
     return batch
-
-
-class InParts:
-    """A data loader that gives the batches of a step together, as a list, so that an iteration is a step of the optimiser.
-
-    Args:
-        loader: Whose number of batches is a multiple of ``parts``, as StepSampler makes it. Its attributes are this one's too,
-            and may be set here. Its data workers read the next step while one is computed.
-        parts: Batches of a step.
-    """
-
-    def __init__(self, loader: DataLoader, parts: int) -> None:
-        vars(self).update(loader=loader, parts=parts)
-        if loader.num_workers:
-            loader.prefetch_factor = max(loader.prefetch_factor or 2, -(-parts // loader.num_workers) + 1)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)['loader'], name)
-
-    def __setattr__(self, name: str, value: Any) -> None:  # by hooks that start the workers anew
-        setattr(self.loader, name, value)
-
-    def __len__(self) -> int:
-        return len(self.loader) // self.parts
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        batches = iter(self.loader)
-        while step := list(islice(batches, self.parts)):
-            yield step

@@ -1,7 +1,7 @@
 """Accessors of a config's parts, whether a ``type`` is a name or a class and a dataset is wrapped or not."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,15 @@ def datasets(loader: dict[str, Any] | None) -> Iterator[Any]:
     else:
         for part in inner:
             yield from datasets(dict(dataset=part))
+
+
+def map_datasets(dataset: Any, change: Callable[[Any], Any]) -> Any:
+    """A dataset's config with each of :func:`datasets` in it changed; the wrappers around them stay."""
+    if dataset.get('datasets'):
+        return {**dataset, 'datasets': [map_datasets(part, change) for part in dataset['datasets']]}
+    if dataset.get('dataset') is not None:
+        return {**dataset, 'dataset': map_datasets(dataset['dataset'], change)}
+    return change(dataset)
 
 
 def annotation_files(loader: dict[str, Any] | None) -> list[Path]:

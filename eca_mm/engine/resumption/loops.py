@@ -1,6 +1,7 @@
-"""mmengine's training in epochs, from the middle of one too, with a whole step of the optimiser in each iteration."""
+"""Training loop in epochs that resumes in the middle of one, with a whole optimiser step in each iteration."""
 
 from collections import Counter
+from itertools import islice
 from typing import Any
 
 from mmengine.registry import LOOPS
@@ -10,19 +11,19 @@ from torch import Tensor
 
 @LOOPS.register_module()
 class ResumableEpochs(EpochBasedTrainLoop):
-    """EpochBasedTrainLoop that can begin in the middle of an epoch, or with the validation of the one before.
+    """EpochBasedTrainLoop that resumes in the middle of an epoch, or with the validation of the epoch before.
 
-    Where a step of the optimiser has several parts, an iteration accumulates the gradients of them all. Hooks then get the list
-    of the parts as ``data_batch``, and the means of their losses as ``outputs``.
+    Where a step of the optimiser accumulates several batches, an iteration reads them all. Hooks then get the list of the batches
+    as ``data_batch``, and the means of their losses as ``outputs``.
 
     Attributes:
-        done: Batches of the first epoch that were trained before; the data loader must leave them out.
-        owed: Whether the validation at the start, if one is due there, was not finished.
-        validated: Whether a validation was run.
+        done: Iterations of the first epoch that were trained before; the batch sampler leaves out their images.
+        validation_pending: An unfinished validation must be rerun on resume.
+        validated: A validation was run.
     """
 
     done = 0
-    owed = False
+    validation_pending = False
     validated = False
 
     def run(self) -> None:
@@ -32,7 +33,7 @@ class ResumableEpochs(EpochBasedTrainLoop):
             # The runner's own call has counted iterations.
             wrapper.initialize_count_status(self.runner.model, parts * self._iter, parts * self._max_iters)
         self.runner.call_hook('before_train')
-        if self.owed:
+        if self.validation_pending:
             self._validate()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
@@ -50,7 +51,9 @@ class ResumableEpochs(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done, self.done = self.done, 0
-        for number, batch in enumerate(self.dataloader, done):
+        batches, parts = iter(self.dataloader), self.runner.parts
+        steps = batches if parts == 1 else iter(lambda: list(islice(batches, parts)), [])
+        for number, batch in enumerate(steps, done):
             self.run_iter(number, batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

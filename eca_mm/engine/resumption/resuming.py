@@ -43,14 +43,15 @@ def resume_position(runner: Any, file: str, theirs: dict[str, int] | str | None)
             'gradients are lost: resume from another checkpoint'
         )
     if not isinstance(loop, EpochBasedTrainLoop):
-        if runner.places and hasattr(runner.places.sampler, 'skip'):  # with which the loop itself skips
-            runner.places.first = runner.iter
+        # mmengine's loop would skip the sampler of a plain BatchSampler, and read and drop the images of any other.
+        if runner.batch_sampler and hasattr(runner.batch_sampler.sampler, 'skip'):
+            runner.batch_sampler.skip, loop.fast_forward_on_resume = runner.iter, True
         return
 
     length, known = len(loop.dataloader), runner.message_hub.runtime_info
     old_length = known['max_iters'] // known['max_epochs'] if 'max_iters' in known else length
     done = runner.iter - runner.epoch * length
-    resumable = isinstance(loop, ResumableEpochs) and runner.places is not None
+    resumable = isinstance(loop, ResumableEpochs) and runner.batch_sampler is not None
     if old_length != length or not 0 <= done <= length * resumable:
         epochs = max(runner.epoch, 1)
         raise UserError(
@@ -62,6 +63,6 @@ def resume_position(runner: Any, file: str, theirs: dict[str, int] | str | None)
             'begin: resume from the end of an epoch'
         )
     if isinstance(loop, ResumableEpochs):
-        loop.done, loop.owed = done, not done and last_validated(Path(file).parent) < runner.steps
+        loop.done, loop.validation_pending = done, not done and last_validated(Path(file).parent) < runner.steps
     if done:
-        runner.places.skip = done * runner.parts
+        runner.batch_sampler.skip = done * runner.parts

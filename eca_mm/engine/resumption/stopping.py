@@ -9,11 +9,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from multiprocessing.queues import Queue
 from typing import Any
-
-from torch.utils.data import DataLoader
 
 # What a terminal's Ctrl-C, a scheduler or torchrun, a closed terminal, and Slurm's --signal send; Windows has the first two.
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1') if hasattr(signal, name))
@@ -114,11 +111,6 @@ class Signals:
 
 def _by_torchrun() -> bool:
     return 'TORCHELASTIC_RUN_ID' in os.environ
-
-
-def keep_workers(loader: DataLoader) -> None:
-    """Let data workers outlast signals to the whole job, which are meant for the process that trains, but not that process."""
-    loader.worker_init_fn = partial(init_worker, loader.worker_init_fn)
 
 
 def init_worker(init: Callable[[int], None] | None, worker: int) -> None:

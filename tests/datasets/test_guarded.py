@@ -8,7 +8,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
-from eca_mm.checks import NamingPipeline, UnreadableImage, guard_images, image_fault, passed_over
+from eca_mm.checks import NamingPipeline, UnreadableImage, image_fault
+from eca_mm.datasets.guarded import GuardedDataset, allow_unreadable, guarded, unreadable_images
 from eca_mm.engine import load_config, train
 from eca_mm.errors import UserError
 from tests.checks import faults
@@ -18,7 +19,6 @@ from tests.support import FASTER
 @pytest.fixture
 def dataset(tmp_path):
     """Builds one of twelve images, some spoilt by faults of their files."""
-    from mmdet.registry import DATASETS
 
     def build(spoilt, **changes):
         faults.write_split(tmp_path, 'train', faults.coco(12))
@@ -26,7 +26,7 @@ def dataset(tmp_path):
             spoil(tmp_path / f'train/{i}.png')
         cfg = load_config(faults.config(FASTER, tmp_path, tmp_path / 'mine.py'))
         with DefaultScope.overwrite_default_scope('mmdet'):
-            return DATASETS.build({**cfg.train_dataloader.dataset, **changes})
+            return GuardedDataset({**cfg.train_dataloader.dataset, **changes})
 
     return build
 
@@ -39,7 +39,6 @@ BREAKING += [(lambda file: faults.write_image(file, 64, 64), 'it is 64 x 64, ann
 @pytest.mark.parametrize(('spoil', 'reason'), BREAKING)
 def test_it_is_named(spoil, reason, dataset, tmp_path):
     spoilt = dataset({3: spoil})
-    guard_images(spoilt)
     with pytest.raises(
         UnreadableImage, match=rf'^image {tmp_path}/train/3\.png cannot be used: .*{reason}.*--skip-unreadable'
     ):
@@ -48,21 +47,20 @@ def test_it_is_named(spoil, reason, dataset, tmp_path):
 
 def test_it_is_named_in_one_line_by_the_process_of_a_data_loader(dataset):
     spoilt = dataset({3: BREAKING[0][0]})
-    guard_images(spoilt)
     with pytest.raises(UnreadableImage, match=r'^image /.*/3\.png cannot be used: it does not exist; [^\n]*$'):
         list(DataLoader(spoilt, num_workers=1, collate_fn=pseudo_collate))
 
 
-def test_a_few_are_passed_over(dataset, tmp_path):
+def test_a_few_are_unreadable_images(dataset, tmp_path):
     """Each counts once, whichever process comes across it."""
     spoilt = dataset({3: BREAKING[0][0], 7: BREAKING[1][0]})
-    guard_images(spoilt, most=2)
+    allow_unreadable(guarded(spoilt), 2)
     for workers in (0, 1):
         batches = list(DataLoader(spoilt, num_workers=workers, collate_fn=pseudo_collate))
         names = [batch['data_samples'][0].img_path for batch in batches]
         assert len(names) == 12 and not {f'{tmp_path}/train/{i}.png' for i in (3, 7)} & set(names)
-        assert passed_over(spoilt) == [f'{tmp_path}/train/{i}.png' for i in (3, 7)]
-    guard_images(spoilt, most=1)
+        assert unreadable_images(spoilt) == [f'{tmp_path}/train/{i}.png' for i in (3, 7)]
+    allow_unreadable(guarded(spoilt), 1)
     with pytest.raises(UnreadableImage, match=r'train/7\.png .*after 1 that --skip-unreadable allowed'):
         [spoilt[i] for i in range(12)]
 
@@ -75,25 +73,27 @@ def test_a_picture_that_pillow_takes_for_an_attack_is_none(tmp_path, monkeypatch
 
 
 def test_of_several_datasets_together(dataset):
-    from mmdet.datasets import ConcatDataset
+    """Below wrappers too, which know nothing of it."""
+    from mmengine.dataset import ConcatDataset, RepeatDataset
 
-    parts = [dataset({3: BREAKING[0][0]}), dataset({3: BREAKING[0][0]})]
-    both = ConcatDataset(parts)
-    guard_images(both, most=2)
+    spoilt = dataset({3: BREAKING[0][0]})
+    config = dict(type=GuardedDataset, dataset=spoilt.dataset)
+    both = ConcatDataset([config, dict(type=RepeatDataset, dataset=dict(config), times=1)])
+    allow_unreadable(guarded(both), 2)
     [both[i] for i in range(24)]
-    assert len(passed_over(both)) == 2
-    guard_images(both, most=1)
+    assert len(unreadable_images(both)) == 2
+    allow_unreadable(guarded(both), 1)
     with pytest.raises(UnreadableImage):
         [both[i] for i in range(24)]
 
 
 def test_a_bug_keeps_its_traceback(dataset):
     whole = dataset({})
-    guard_images(whole, most=5)
+    allow_unreadable(guarded(whole), 5)
     whole.pipeline.transforms.append(lambda data: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         whole[0]
-    assert not passed_over(whole)
+    assert not unreadable_images(whole)
 
 
 def test_of_a_path(tmp_path):
