@@ -66,10 +66,14 @@ def _register() -> None:
     """
     if find_spec('mmengine') is None:
         return
-    from mmengine.config.utils import MODULE2PACKAGE
+    try:
+        from mmengine.config.utils import MODULE2PACKAGE
 
-    import_module('eca_mm.models')
-    import_module('eca_mm.output')
+        import_module('eca_mm.models')
+        import_module('eca_mm.output')
+    except (ImportError, AttributeError) as error:
+        # mmengine passes over these two where a config names eca_mm, and then says only that it failed to get a class.
+        raise RuntimeError(f'eca_mm cannot be imported: {type(error).__name__}: {error}') from error
     MODULE2PACKAGE.setdefault('eca_mm', 'eca_mm')
 
 

@@ -9,6 +9,9 @@ from torch.nn.modules import module as _module
 
 TORCH = tuple(int(number) for number in torch.__version__.split('+')[0].split('.')[:2])
 
+if TORCH < (2, 0):
+    raise ImportError(f'eca_mm needs torch 2.0 or newer, found {torch.__version__}: install a newer one')
+
 # torch 2.1 and 2.2 have torch.compiler without it. Dynamo replaces the older function by True.
 is_compiling = getattr(getattr(torch, 'compiler', None), 'is_compiling', torch._utils.is_compiling)
 

@@ -3,16 +3,21 @@
 ``tests/environments.py`` runs the tests with the real ones.
 """
 
+import subprocess
 import sys
 from types import ModuleType
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from packaging.requirements import Requirement
 from torch.nn.modules import module
 
+import eca_mm
 from eca_mm import compat
 from eca_mm.models import ECAResNet
+from tests.support import REPOSITORY
 
 
 def test_forward_without_the_functions_of_newer_releases(monkeypatch):
@@ -47,3 +52,64 @@ def test_numpy_multiarray_by_version(version, monkeypatch):
     monkeypatch.setitem(sys.modules, f'{core}.multiarray', found)
     monkeypatch.setattr(np, '__version__', version)
     assert compat.numpy_multiarray() is found
+
+
+def test_a_failing_import_shows_its_reason(monkeypatch):
+    """mmengine passes over ImportError and AttributeError when it imports ``eca_mm.registry``."""
+    for error in (AttributeError("numpy._core has no attribute 'multiarray'"), ImportError('undefined symbol')):
+        monkeypatch.setattr('eca_mm.import_module', Mock(side_effect=error))
+        with pytest.raises(RuntimeError, match=f'eca_mm cannot be imported: {type(error).__name__}: {error}'):
+            eca_mm._register()
+
+
+def test_torch_is_never_replaced():
+    """Of torch, torchvision and numpy any release satisfies pip."""
+    project = pytest.importorskip('tomllib').loads((REPOSITORY / 'pyproject.toml').read_text())['project']
+    required = [Requirement(text) for text in project['dependencies']]
+    assert {'torch', 'torchvision', 'numpy'} <= {r.name for r in required}
+    assert not [
+        str(r) for r in required if r.name in ('torch', 'torchvision', 'numpy', 'opencv-python') and r.specifier
+    ]
+
+
+BLOCKED = """
+import sys
+for name in sys.argv[1].split(','):
+    sys.modules[name] = None
+"""
+
+
+def run_without(modules, code):
+    return subprocess.run(
+        [sys.executable, '-c', BLOCKED + code, modules], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+
+def test_layers_with_torch_alone():
+    """And one sentence of the layer that extends mmcv's."""
+    done = run_without(
+        'mmengine,mmcv,mmdet,mmpretrain,torchvision',
+        """
+import torch
+from eca_mm import ECALayer, GCLayer
+print(tuple(ECALayer(8)(torch.rand(2, 8, 3, 3)).shape))
+try:
+    GCLayer(16)
+except ImportError as error:
+    print(error)
+""",
+    )
+    assert done.stdout.splitlines() == ['(2, 8, 3, 3)', 'GCLayer needs mmcv: pip install onedl-mmcv'], done.stderr
+
+
+@pytest.mark.slow
+def test_import_without_modules_of_unix():
+    """As on Windows: everything that does not train is imported."""
+    done = run_without(
+        'fcntl,resource,pwd,grp,termios',
+        """
+import eca_mm, eca_mm.datasets, eca_mm.export, eca_mm.engine
+print('imported')
+""",
+    )
+    assert done.stdout.splitlines()[-1:] == ['imported'], done.stderr

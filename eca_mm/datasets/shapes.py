@@ -1,11 +1,10 @@
 """The embedded dataset: coloured shapes in COCO's format, drawn on first use."""
 
 import contextlib
-import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -83,8 +82,7 @@ def draw_shapes(root: str | Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         _check_empty(root)
         with open(root / 'VERSION', 'a') as lock:
-            with contextlib.suppress(OSError):  # without locks on a file system each process draws, and the same
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock)
             if not _is_whole(root):
                 for index, split in enumerate(NUM_IMAGES):
                     _draw_split(root, split, index)
@@ -93,6 +91,14 @@ def draw_shapes(root: str | Path) -> None:
         raise UserError(
             f'the shapes dataset cannot be drawn ({error}); name another folder by --data-root or SHAPES_ROOT'
         ) from error
+
+
+def _lock(file: IO[str]) -> None:
+    """Wait for a file's lock. Without locks, on Windows or of a file system, each process draws, and the same."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _is_whole(root: Path) -> bool:

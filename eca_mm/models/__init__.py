@@ -8,11 +8,10 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mmengine.registry import MODELS
-
 from eca_mm.models import attention
 from eca_mm.models.attention import *  # noqa: F403
 from eca_mm.models.fuse import fuse_for_inference
+from eca_mm.registry import MODELS
 
 if TYPE_CHECKING:
     from eca_mm.models.backbones import *  # noqa: F403

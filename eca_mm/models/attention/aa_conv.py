@@ -1,11 +1,11 @@
 """Attention-augmented convolution: Bello et al., "Attention Augmented Convolutional Networks", ICCV 2019 (arXiv:1904.09925)."""
 
 import torch
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
 from eca_mm.models.attention.base import positive_int
+from eca_mm.registry import MODELS
 
 
 @MODELS.register_module()

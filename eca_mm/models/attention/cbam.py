@@ -1,11 +1,11 @@
 """CBAM: Woo et al., "CBAM: Convolutional Block Attention Module", ECCV 2018 (arXiv:1807.06521)."""
 
 import torch
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.models.attention.base import positive_int
 from eca_mm.models.attention.se import _divisor
+from eca_mm.registry import MODELS
 
 
 @MODELS.register_module()

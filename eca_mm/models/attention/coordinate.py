@@ -1,10 +1,10 @@
 """Coordinate attention: Hou et al., "Coordinate Attention for Efficient Mobile Network Design", CVPR 2021 (arXiv:2103.02907)."""
 
 import torch
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.models.attention.base import positive_int
+from eca_mm.registry import MODELS
 
 
 @MODELS.register_module()

@@ -1,10 +1,10 @@
 """Double attention: Chen et al., "A^2-Nets: Double Attention Networks", NeurIPS 2018 (arXiv:1810.11579)."""
 
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.models.attention.base import positive_int
 from eca_mm.models.attention.se import _divisor
+from eca_mm.registry import MODELS
 
 
 @MODELS.register_module()

@@ -3,11 +3,11 @@
 import math
 
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
 from eca_mm.models.attention.base import ChannelAttention, positive_int
+from eca_mm.registry import MODELS
 
 
 def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:

@@ -1,10 +1,10 @@
 """ECA with spatial attention, which the paper's conclusion announces as future work."""
 
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.models.attention.cbam import SpatialAttentionLayer
 from eca_mm.models.attention.eca import ECALayer
+from eca_mm.registry import MODELS
 
 
 @MODELS.register_module()

@@ -1,10 +1,17 @@
 """The global context block: Cao et al., "GCNet", ICCVW 2019 (arXiv:1904.11492)."""
 
-from mmcv.cnn import ContextBlock
-from mmengine.registry import MODELS
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
+from eca_mm.libraries import missing_base
 from eca_mm.models.attention.base import positive_int
 from eca_mm.models.attention.se import _divisor
+from eca_mm.registry import MODELS
+
+if TYPE_CHECKING or find_spec('mmcv') is not None:
+    from mmcv.cnn import ContextBlock
+else:
+    ContextBlock = missing_base('mmcv', 'GCLayer')
 
 
 @MODELS.register_module()

@@ -1,9 +1,9 @@
 """GSoP: Gao et al., "Global Second-order Pooling Convolutional Networks", CVPR 2019 (arXiv:1811.12006)."""
 
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.models.attention.base import positive_int
+from eca_mm.registry import MODELS
 
 
 @MODELS.register_module()

@@ -1,10 +1,10 @@
 """Squeeze-and-Excitation and its variants of Table 1: the paper's Eq. 1-3."""
 
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
 from eca_mm.models.attention.base import ChannelAttention, positive_int
+from eca_mm.registry import MODELS
 
 
 def _divisor(name: str, value: int | None, channels: int) -> int:

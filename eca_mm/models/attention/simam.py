@@ -1,9 +1,9 @@
 """SimAM: Yang et al., "SimAM: A Simple, Parameter-Free Attention Module", ICML 2021."""
 
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
+from eca_mm.registry import MODELS
 
 
 @MODELS.register_module()
