@@ -5,12 +5,12 @@ Nothing of this package is imported before what it requires is checked.
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import platform
 import re
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module as load
-from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -31,6 +31,9 @@ PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     'mmpretrain': {'onedl-mmpretrain': ('1.3.6',), 'mmpretrain': ('1.2.0',)},
 }
 PYTHON = ('3.11',)  # likewise
+OPTIONAL = {
+    'mmpretrain': 'for classifiers, and backbones that extend its: pip install onedl-mmpretrain; ECAResNet in mmdet does without'
+}
 OPENCV = [f'opencv-{kind}python{headless}' for kind in ('', 'contrib-') for headless in ('', '-headless')]
 OVERWRITTEN = 'these overwrite each other: pip uninstall {}, then install one'
 
@@ -50,14 +53,15 @@ def check_package(module: str, tried: dict[str, tuple[str, ...]]) -> Finding:
     if len(versions) > 1:
         return Finding(module, found, 'FAIL', OVERWRITTEN.format(' '.join(versions)))
     if not versions:
-        return Finding(module, found, 'FAIL', 'see docs/installation.md')
+        state = 'warn' if module in OPTIONAL else 'FAIL'
+        return Finding(module, found, state, OPTIONAL.get(module, 'see docs/installation.md'))
     try:
         load(module)
     except Exception as error:
         return Finding(module, found, 'FAIL', f'does not import: {first_line(error)}')
     ((name, version),) = versions.items()
-    if module == 'torch' and [int(n) for n in re.findall(r'\d+', version)[:2]] < [2, 6]:
-        return Finding(module, found, 'FAIL', 'checkpoints are read safely with torch 2.6 or newer')
+    if module == 'torch' and [int(n) for n in re.findall(r'\d+', version)[:2]] < [2, 0]:
+        return Finding(module, found, 'FAIL', '2.0 or newer is needed')
     if version.split('+')[0] not in tried[name]:
         others = ', '.join(f'{n} {v}' for n, tried_versions in tried.items() for v in tried_versions)
         return Finding(module, found, 'warn', f'untested: tried was {others}')
@@ -125,11 +129,13 @@ def check_operators() -> Finding:
     return check(what, f'{whose}; nms runs on the CPU', lambda: nms('mmcv.ops'), f'the operators do not work: {page}')
 
 
-def inherited_configs() -> None:
-    for library in ('mmdet', 'mmpretrain'):
-        folder = Path(load('mmengine.utils').get_installed_path(library), '.mim', 'configs', '_base_')
-        if not folder.is_dir():
-            raise FileNotFoundError(f'no {folder}')
+def read_configs() -> None:
+    """Read a config of ours for each library that is installed; its bases are the library's."""
+    from mmengine.config import Config
+
+    for library, name in (('mmdet', 'faster_rcnn_eca_r50_fpn_shapes'), ('mmpretrain', 'imagenet/eca_resnet50')):
+        if importlib.util.find_spec(library) is not None:
+            Config.fromfile(load('eca_mm.configs').find_config(name))
 
 
 def check_cuda() -> list[Finding]:
@@ -180,7 +186,7 @@ def diagnose() -> list[Finding]:
         check('registry', 'eca_mm.ECAResNet builds from an mmdet config',
               lambda: load('mmdet.registry').MODELS.build(dict(type='eca_mm.ECAResNet', depth=18)),
               'mend the above first'),
-        check('inherited configs', 'mmdet:: and mmpretrain:: are found', inherited_configs,
+        check('configs', 'ours are read, with their bases in mmdet and mmpretrain', read_configs,
               'mmengine 0.10.7 needs pkg_resources: pip install "setuptools<81"; mmdet and mmpretrain must be installed, '
               'a clone in PYTHONPATH has no configs where mmengine looks'),
         *check_cuda(),
