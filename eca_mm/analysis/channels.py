@@ -95,7 +95,7 @@ def attention_taps(model: Any) -> dict[str, Tap]:
 
 
 def _weights(layer: ChannelAttention, inputs: Tensor, output: Tensor) -> Tensor:
-    return layer.weights(inputs.mean((2, 3)))
+    return layer.gate(inputs.mean((2, 3)))
 
 
 def pooling_taps(model: Any, names: Sequence[str]) -> dict[str, Tap]:

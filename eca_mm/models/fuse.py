@@ -9,7 +9,7 @@ Model = TypeVar('Model', bound=nn.Module)
 
 
 def fuse_for_inference(model: Model) -> Model:
-    """Makes every batch norm part of the convolution before it, and computes the gates of attention early.
+    """Make every batch norm part of the convolution before it, and compute the gates of attention early.
 
     ``w' = w g / s``, ``b' = (b - m) g / s + c`` with ``s = sqrt(v + eps)``, BN's running mean m and variance v, weight g and
     bias c. In the blocks of our backbones average pooling then commutes with the last 1x1 convolution, so that a gate comes
@@ -18,15 +18,11 @@ def fuse_for_inference(model: Model) -> Model:
     Changes the model in place, sets it to evaluation mode without gradients, and returns it. Its state dict has other keys
     afterwards: load the weights before.
     """
-    fold_norms(model).requires_grad_(False)
-    for module in model.modules():
-        if hasattr(module, 'folded'):  # one of our blocks, whose class needs mmpretrain
-            setattr(module, 'folded', True)  # noqa: B010  which a Module's type does not know
-    return model
+    return fold_norms(model).requires_grad_(False)
 
 
 def fold_norms(model: Model) -> Model:
-    """Makes every batch norm part of the convolution that is registered before it, in place, in evaluation mode.
+    """Make every batch norm part of the convolution that is registered before it, in place, in evaluation mode.
 
     As ``mmcv.cnn.fuse_conv_bn``; but what is hooked behind a norm, such as a layer of ``AttentionBehind``, stays there, and a
     norm behind a convolution with such a layer stays as it is.

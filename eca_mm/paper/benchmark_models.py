@@ -12,7 +12,7 @@ from torch import nn
 
 from eca_mm.analysis.workload import MODES, BenchmarkModel, BenchmarkSettings
 from eca_mm.errors import UserError
-from eca_mm.models.backbones.common import AttentionBlock
+from eca_mm.models.backbones.base import AttentionBlock
 from eca_mm.paper.tables import TABLES
 
 LAYERS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -24,7 +24,7 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     Args:
         names: Configs of the tables that are timed, or peers. Each brings the first row of its group along, which it is
             compared with. By default all classifiers. With '@layers' behind it, a config's blocks end
-            layer by layer, without the fast paths of docs/speed.md; with '@triton', by them on a GPU too.
+            layer by layer, without the fast paths of docs/speed.md.
         detectors: Without names: the detectors too.
         peers: Without names: timm's networks too, if timm is installed: 'timm/resnet50', 'timm/seresnet50',
             'timm/ecaresnet50' and so on, which are ``timm.models.resnet.ResNet(Bottleneck, layers)``, plain or with
@@ -38,9 +38,8 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
     wanted = {name.removeprefix('configs/').removesuffix('.py') for name in names} or {
         m.name for m in known.values() if (detectors or not m.detector) and (peers or not m.name.startswith('timm/'))
     }
-    for m, end in itertools.product(rows, ('layers', 'triton')):
-        build = partial(_build_fused, m.build, False if end == 'layers' else end)
-        known[f'{m.name}@{end}'] = m._replace(name=f'{m.name}@{end}', build=build)
+    for m in rows:
+        known[f'{m.name}@layers'] = m._replace(name=f'{m.name}@layers', build=partial(_build_layers, m.build))
     for name in sorted(wanted - set(known)):
         if name.startswith('timm/') and not importlib.util.find_spec('timm'):
             raise UserError(f'{name} needs timm: pip install timm')
@@ -54,7 +53,7 @@ def benchmark_models(names: Sequence[str] = (), *, detectors: bool = False, peer
 def everything(device: str, rounds: int = 15) -> Iterator[tuple[list[BenchmarkModel], BenchmarkSettings]]:
     """The measurements of docs/speed.md for a device: ResNet-50 with ECA and SE, ours and timm's, and a detector."""
     gpu = device == 'cuda'
-    ends = ('', '@layers', *(['@triton'] if gpu else []))
+    ends = ('', '@layers')
     peers = [f'timm/{name}resnet50' for name in ('eca', 'se') if importlib.util.find_spec('timm')]
     classifiers = benchmark_models([*(f'imagenet/{n}_resnet50{end}' for n in ('eca', 'se') for end in ends), *peers])
     detectors = benchmark_models([f'faster_rcnn_eca_r50_fpn_1x{end}' for end in ends])
@@ -69,11 +68,11 @@ def everything(device: str, rounds: int = 15) -> Iterator[tuple[list[BenchmarkMo
         yield detectors, BenchmarkSettings(**options, modes=['train', 'inference'], batch=2, amp=True)
 
 
-def _build_fused(build: Callable[[], nn.Module], fused: bool | str) -> nn.Module:
+def _build_layers(build: Callable[[], nn.Module]) -> nn.Module:
     model = build()
     for block in model.modules():
         if isinstance(block, AttentionBlock):
-            block.fused = fused
+            block.fused = False
     return model
 
 

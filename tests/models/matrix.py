@@ -25,7 +25,7 @@ from torch import nn
 
 import eca_mm  # noqa: F401  (registers everything)
 from eca_mm.export.formats import FORMATS
-from eca_mm.models.backbones.common import AttentionBlock
+from eca_mm.models.backbones.base import AttentionBlock
 
 LAYERS = {
     'SELayer': dict(ratio=8), 'SEVar1Layer': {}, 'SEGCLayer': dict(groups=8), 'ECANSLayer': {}, 'ECALayer': {},

@@ -11,7 +11,8 @@ import eca_mm
 from eca_mm.engine import load_config
 from eca_mm.engine.model import build_model
 from eca_mm.models import AttentionMobileNetV2, AttentionResNet, ECAMobileNetV2, ECAResNet, fuse_for_inference
-from eca_mm.models.backbones import common
+from eca_mm.models.backbones import base
+from eca_mm.models.ops import block_end as ends
 from tests.support import FASTER, randomize
 
 NARROW = dict(base_channels=8, stem_channels=8, out_indices=(0, 1, 2, 3))
@@ -40,7 +41,7 @@ def test_computes_the_same(build):
     assert not any(isinstance(m, nn.BatchNorm2d) for m in fused.modules())
     for fast in (True, False):  # the last product with the gate in it, or torch's operators
         for block in fused.modules():
-            if isinstance(block, common.AttentionBlock):
+            if isinstance(block, base.AttentionBlock):
                 block.fused = fast
         torch.testing.assert_close(fused(image()), expected, rtol=1e-9, atol=1e-9)
 
@@ -70,8 +71,8 @@ def test_hooks_of_the_layer_are_called():
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last], ids=['nchw', 'nhwc'])
 def test_the_last_product_has_the_gate(layout, monkeypatch):
-    taken, conv_tail = [], common.conv_tail
-    monkeypatch.setattr(common, 'conv_tail', lambda *args: taken.append(1) or conv_tail(*args))
+    taken, conv_tail = [], ends.conv_tail
+    monkeypatch.setattr(ends, 'conv_tail', lambda *args: taken.append(1) or conv_tail(*args))
     model = randomize(ECAResNet(50, **NARROW).double()).eval().to(memory_format=layout)
     x = image().contiguous(memory_format=layout)
     expected = model(x)
@@ -89,7 +90,7 @@ def test_detector():
     with torch.no_grad():
         expected = model.extract_feat(x)
         torch.testing.assert_close(fuse_for_inference(model).extract_feat(x), expected, rtol=1e-9, atol=1e-9)
-    assert all(block.folded for block in model.backbone.layer1)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in model.backbone.modules())
 
 
 def test_exported_gates_come_early():

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from eca_mm.models import AttentionResNet, ECALayer, ECAMobileNetV2, ECAResNet
-from eca_mm.models.backbones import common
+from eca_mm.models.ops import block_end as ends
 from tests.support import randomize
 
 
@@ -28,7 +28,7 @@ def paths(monkeypatch):
         return functools.wraps(path)(lambda *args: taken.append(name) or path(*args))
 
     for name in ('norm_tail', 'conv_tail'):
-        monkeypatch.setattr(common, name, record(name, getattr(common, name)))
+        monkeypatch.setattr(ends, name, record(name, getattr(ends, name)))
     return taken
 
 
@@ -90,15 +90,15 @@ class Halve(ECALayer):
 class HalfWeights(ECALayer):
     """With weights of its own, which the fast formula of ECA does not give."""
 
-    def weights(self, y):
-        return super().weights(y) / 2
+    def gate(self, y):
+        return super().gate(y) / 2
 
 
 class Halved:
     """A mixin."""
 
-    def weights(self, y):
-        return super().weights(y) / 2
+    def gate(self, y):
+        return super().gate(y) / 2
 
 
 class Mixed(Halved, ECALayer):

@@ -66,7 +66,7 @@ class ECALayer(ChannelAttention):
         k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
         self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
 
-    def weights(self, y: Tensor) -> Tensor:
+    def gate(self, y: Tensor) -> Tensor:
         return self.conv(y[:, None])[:, 0].sigmoid()  # along the channels: (N, 1, C)
 
 
@@ -88,7 +88,7 @@ class ECANSLayer(ChannelAttention):
         k = _odd_kernel_size(kernel_size, in_channels, gamma, b)
         self.conv = nn.Conv1d(in_channels, in_channels, k, groups=in_channels, bias=False)
 
-    def weights(self, y: Tensor) -> Tensor:
+    def gate(self, y: Tensor) -> Tensor:
         k = self.conv.kernel_size[0]
         neighbours = F.pad(y, (k // 2, k // 2)).unfold(1, k, 1)  # (N, C, k)
         return self.conv(neighbours)[:, :, 0].sigmoid()

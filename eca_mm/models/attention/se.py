@@ -37,7 +37,7 @@ class SELayer(ChannelAttention):
         self.relu = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden, in_channels, bias=bias)
 
-    def weights(self, y: Tensor) -> Tensor:
+    def gate(self, y: Tensor) -> Tensor:
         return self.fc2(self.relu(self.fc1(y))).sigmoid()
 
 
@@ -50,7 +50,7 @@ class SEVar1Layer(ChannelAttention):
     def __init__(self, in_channels: int) -> None:
         super().__init__()
 
-    def weights(self, y: Tensor) -> Tensor:
+    def gate(self, y: Tensor) -> Tensor:
         return y.sigmoid()
 
 
@@ -83,5 +83,5 @@ class SEGCLayer(ChannelAttention):
         groups = _divisor('groups', groups, in_channels)
         self.conv = nn.Conv1d(in_channels, in_channels, 1, groups=groups, bias=False)
 
-    def weights(self, y: Tensor) -> Tensor:
+    def gate(self, y: Tensor) -> Tensor:
         return self.conv(y[:, :, None])[:, :, 0].sigmoid()

@@ -10,8 +10,9 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from eca_mm.checkpoints.attention import Attention
 from eca_mm.errors import UserError
-from eca_mm.models.backbones.common import Attention, build_attention
+from eca_mm.models.backbones.layers import build_attention
 
 
 class Behind:
@@ -38,7 +39,7 @@ def put_behind(module: nn.Module, attention: Attention, channels: int) -> None:
         module.register_forward_hook(Behind(layer))
 
 
-@MODELS.register_module(force=True)  # over the function of eca_mm.models
+@MODELS.register_module()
 def AttentionBehind(  # noqa: N802  (a type in configs)
     backbone: dict[str, Any],
     behind: str,

@@ -6,15 +6,15 @@ from typing import Any
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones.densenet import DenseNet
 
-from eca_mm.checkpoints.attention import per_stage
+from eca_mm.checkpoints.attention import Attention, per_stage
 from eca_mm.checkpoints.families.densenet import DENSENETS
 from eca_mm.errors import UserError
+from eca_mm.models.backbones.base import Backbone
 from eca_mm.models.backbones.behind import put_behind
-from eca_mm.models.backbones.common import Attention, StrictBackbone
 
 
-@MODELS.register_module(force=True)  # over the function of eca_mm.models
-class AttentionDenseNet(StrictBackbone, DenseNet):
+@MODELS.register_module(force=True)  # in place of its builder in eca_mm.models
+class AttentionDenseNet(Backbone, DenseNet):
     """mmpretrain's DenseNet with one attention layer behind the new features of every dense layer, 32 or 48 channels.
 
     Takes images (N, 3, H, W) and returns a tuple of features, one per entry of ``out_indices``: those behind the transition

@@ -6,9 +6,9 @@ from typing import Any
 from mmengine.registry import MODELS
 from mmpretrain.models.backbones.inception_v3 import InceptionV3
 
-from eca_mm.checkpoints.attention import per_stage
+from eca_mm.checkpoints.attention import Attention, per_stage
+from eca_mm.models.backbones.base import Backbone
 from eca_mm.models.backbones.behind import put_behind
-from eca_mm.models.backbones.common import Attention, StrictBackbone
 
 # Channels of the modules' outputs, which are concatenations, by stage.
 STAGES = (
@@ -18,8 +18,8 @@ STAGES = (
 )
 
 
-@MODELS.register_module(force=True)  # over the function of eca_mm.models
-class AttentionInceptionV3(StrictBackbone, InceptionV3):
+@MODELS.register_module(force=True)  # in place of its builder in eca_mm.models
+class AttentionInceptionV3(Backbone, InceptionV3):
     """mmpretrain's Inception-v3 with one attention layer behind every inception module, which is where SENet has it.
 
     Takes images (N, 3, 299, 299) and returns what ``mmpretrain.InceptionV3`` does: the auxiliary logits or None, and the

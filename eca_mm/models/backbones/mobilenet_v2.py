@@ -7,7 +7,9 @@ from mmengine.registry import MODELS
 from mmpretrain.models.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
 from torch import Tensor, nn
 
-from eca_mm.models.backbones.common import Attention, AttentionBackbone, AttentionBlock, per_stage
+from eca_mm.checkpoints.attention import Attention, per_stage
+from eca_mm.models.backbones.base import AttentionBlock, Backbone
+from eca_mm.models.backbones.options import check_fused
 
 
 class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
@@ -24,21 +26,14 @@ class AttentionInvertedResidual(AttentionBlock, InvertedResidual):
 
     def residual(self, x: Tensor) -> Tensor:
         *first, last = list(self.conv)[: self.num_convs]
-        out = x
+        z = x
         for conv in first:
-            out = conv(out)
-        identity = x if self.use_res_connect else None
-        fused = self.fused_end(out, last.conv, last.norm, identity, False, (last,))
-        if fused is not None:
-            return fused
-        return self.slot(last(out)) if identity is None else self.tail(last(out), identity)
-
-    def tail(self, out: Tensor, identity: Tensor) -> Tensor:
-        return self.slot(out) + identity
+            z = conv(z)
+        return self.end(z, last, None, x if self.use_res_connect else None)
 
 
-@MODELS.register_module(force=True)  # over the function of eca_mm.models
-class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
+@MODELS.register_module(force=True)  # in place of its builder in eca_mm.models
+class AttentionMobileNetV2(Backbone, MobileNetV2):
     """mmpretrain's MobileNetV2 with one attention layer in every bottleneck, after the linear projection's norm and
     before the sum, where there is one (the paper's "Comparisons using MobileNetV2").
 
@@ -58,26 +53,32 @@ class AttentionMobileNetV2(AttentionBackbone, MobileNetV2):
 
     in_channels: int
 
-    def __init__(self, attention: Attention | Sequence[Attention] = None, **kwargs: Any) -> None:
-        super().__init__(attention, len(self.arch_settings), **kwargs)
+    def __init__(self, attention: Attention | Sequence[Attention] = None, fused: bool = True, **kwargs: Any) -> None:
+        check_fused(fused)
+        self.fused = fused
+        self.attention = per_stage('attention', attention, len(self.arch_settings))
+        self.stage = 0
+        super().__init__(**kwargs)
         # frozen_stages counts from here on, as DistributedDataParallel needs it; in mmpretrain's only from train() on.
         self.train()
 
     def make_layer(self, out_channels: int, num_blocks: int, stride: int, expand_ratio: int) -> nn.Sequential:
         """One stage, as mmpretrain builds it, of our blocks."""
         options = dict(conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg, with_cp=self.with_cp)
-        attention = next(self.stage_attention)
+        attention = self.attention[self.stage]
+        self.stage += 1  # mmpretrain builds the stages in order
         layers = []
         for step in (stride, *[1] * (num_blocks - 1)):
             block = AttentionInvertedResidual(
                 self.in_channels, out_channels, step, expand_ratio, attention=attention, **options
             )
+            block.fused = self.fused
             layers.append(block)
             self.in_channels = out_channels
         return nn.Sequential(*layers)
 
 
-@MODELS.register_module(force=True)  # over the function of eca_mm.models
+@MODELS.register_module(force=True)  # in place of its builder in eca_mm.models
 class ECAMobileNetV2(AttentionMobileNetV2):
     """ECA-Net on MobileNetV2: :class:`~eca_mm.models.attention.ECALayer` in every bottleneck.
 

@@ -1,28 +1,22 @@
-"""ResNeXts with an attention slot in every block."""
+"""ResNeXt with an attention slot in every block."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from mmengine.registry import MODELS
-from mmpretrain.models.backbones import resnext
-from torch import nn
 
-from eca_mm.models.backbones.common import Attention
-from eca_mm.models.backbones.resnet import AttentionBottleneck, AttentionResNet
+from eca_mm.checkpoints.attention import Attention
+from eca_mm.models.backbones.resnet import AttentionResNet, Bottleneck
 
 
-class AttentionResNeXtBottleneck(AttentionBottleneck, resnext.Bottleneck):
-    """A bottleneck with grouped 3x3 convolutions."""
-
-
-@MODELS.register_module(force=True)  # over the function of eca_mm.models
+@MODELS.register_module()
 class AttentionResNeXt(AttentionResNet):
-    """mmpretrain's ResNeXt with one attention layer in every block, as :class:`AttentionResNet`.
+    """ResNeXt with one attention layer in every block, as :class:`AttentionResNet`.
 
     Args:
-        depth: 50, 101 or 152.
+        depth: One of :class:`AttentionResNet` with bottlenecks: 26, 50, 101, 152, 200 or 269.
         attention: As for :class:`AttentionResNet`.
-        groups: Groups of the 3x3 convolutions.
+        groups: Groups of the 3x3 convolutions; with 1 it is a ResNet.
         width_per_group: Their channels per group in the first stage; 32 groups of 4 are ResNeXt's 32x4d.
         kwargs: As for :class:`AttentionResNet`.
 
@@ -30,9 +24,8 @@ class AttentionResNeXt(AttentionResNet):
         UserError: As :class:`AttentionResNet`.
     """
 
-    arch_settings: Any = {
-        depth: (AttentionResNeXtBottleneck, b) for depth, (_, b) in resnext.ResNeXt.arch_settings.items()
-    }
+    blocks = {3: Bottleneck}
+    depths = {depth: blocks for depth, blocks in AttentionResNet.depths.items() if blocks[0] == 3}
 
     def __init__(
         self,
@@ -42,8 +35,5 @@ class AttentionResNeXt(AttentionResNet):
         width_per_group: int = 4,
         **kwargs: Any,
     ) -> None:
-        self.widths = dict(groups=groups, width_per_group=width_per_group)
-        super().__init__(depth, attention, **kwargs)
-
-    def make_res_layer(self, **kwargs: Any) -> nn.Module:
-        return super().make_res_layer(**self.widths, base_channels=self.base_channels, **kwargs)
+        widths = dict(groups=groups, width_per_group=width_per_group) if groups > 1 else {}
+        super().__init__(depth, attention, **widths, **kwargs)

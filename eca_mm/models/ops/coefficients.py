@@ -13,10 +13,10 @@ from eca_mm.models.attention import ChannelAttention, ECALayer
 
 @dataclass(frozen=True)
 class Coefficients:
-    """``X * attention.weights(g(X)) = A u + B`` with ``X = norm(u)``; A and B have shape (N, C), g is the average pooling.
+    """``X * attention.gate(g(X)) = A u + B`` with ``X = norm(u)``; A and B have shape (N, C), g is the average pooling.
 
     With the norm's ``a = weight / sqrt(v + eps)`` and its mean m and variance v, those of the batch in training mode and the
-    running ones otherwise: ``s = attention.weights(a (g(u) - m) + bias)``, ``A = s a``, ``B = s (bias - a m)``.
+    running ones otherwise: ``s = attention.gate(a (g(u) - m) + bias)``, ``A = s a``, ``B = s (bias - a m)``.
     """
 
     norm: Any  # nn.BatchNorm2d
@@ -37,7 +37,7 @@ class Coefficients:
         m, v = self.statistics(mean, var)
         a = self.norm.weight * (v + self.norm.eps).rsqrt()
         with torch.autocast(mean.device.type, enabled=False):
-            s = _weights(self.attention, a * (mean - m) + self.norm.bias)
+            s = _gate(self.attention, a * (mean - m) + self.norm.bias)
         return s * a, s * (self.norm.bias - a * m)
 
     @torch.no_grad()
@@ -53,7 +53,7 @@ class Coefficients:
 @dataclass(frozen=True)
 class Folded:
     """:class:`Coefficients` where the norm is part of the convolution, and u is what that gives without its bias:
-    ``s = attention.weights(g(u) + bias)``, ``A = s``, ``B = s bias``.
+    ``s = attention.gate(g(u) + bias)``, ``A = s``, ``B = s bias``.
     """
 
     bias: Tensor  # of the convolution, (C,)
@@ -63,14 +63,14 @@ class Folded:
         return [*self.attention.parameters()]
 
     def __call__(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        s = _weights(self.attention, mean + self.bias)
+        s = _gate(self.attention, mean + self.bias)
         return s, s * self.bias
 
 
-def _weights(attention: ChannelAttention, y: Tensor) -> Tensor:
-    """``attention.weights(y)``; by another operator for ECA itself, as a subclass may have another formula."""
+def _gate(attention: ChannelAttention, y: Tensor) -> Tensor:
+    """``attention.gate(y)``; by another operator for ECA itself, as a subclass may have another formula."""
     if type(attention) is not ECALayer:
-        return attention.weights(y)
+        return attention.gate(y)
     # One picture of N rows: a 1D convolution of one channel, and its backward, take a CPU five times as long.
     w = attention.conv.weight
     return F.conv2d(y[None, None], w[None], padding=(0, w.shape[2] // 2))[0, 0].sigmoid()

@@ -1,4 +1,4 @@
-"""When a fast path may take the place of the layers."""
+"""Conditions under which a fast path may replace the layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,41 +10,36 @@ from eca_mm import compat
 from eca_mm.models.attention import ChannelAttention
 
 
-def usable(
-    z: Any, conv: nn.Module, norm: Any, attention: nn.Module, passed: Sequence[nn.Module], triton: bool = False
-) -> bool:
-    """Whether the fast paths give, for the convolution's input z, what the layers give, and nobody observes the layers.
+def usable(z: Any, conv: nn.Module, norm: Any, attention: nn.Module, around: Sequence[nn.Module]) -> bool:
+    """Return whether a fast path gives, for the convolution's input z, the result of the layers, and no hook observes them.
 
     Args:
-        passed: Other modules that a fast path passes over.
-        triton: Whether Triton's kernels may be used.
+        z: Input of the convolution.
+        conv: The block's last convolution.
+        norm: The norm behind it.
+        attention: The attention behind that, of which :func:`gates` is true.
+        around: Other modules that a fast path does not call.
     """
-    layers = (conv, norm, attention, *passed)
     return (
-        fits(z, norm, attention, triton=triton)
-        and gates(attention)
+        fits(z, norm, attention)
         and type(norm) is nn.BatchNorm2d
         and norm.affine
         and norm.running_mean is not None
         and (not norm.training or (norm.momentum is not None and z.numel() > z.shape[1]))
-        and not hooked(layers)
+        and not hooked((conv, norm, attention, *around))
     )
 
 
-def fits(z: Any, *layers: Any, triton: bool = False) -> bool:
-    """Whether the passes over feature maps are made for z, and nothing follows the operators: a compiler, an exporter, a
-    mode that counts, a transform."""
-    if type(z) is not Tensor:  # but a stand-in of torch.fx, or a fake tensor
+def fits(z: Any, *layers: Any) -> bool:
+    """Return whether the passes of :mod:`eca_mm.models.ops.aten` take z, and nothing observes the operators: a compiler, an
+    exporter, a mode that counts, a transform.
+    """
+    if type(z) is not Tensor or z.device.type != 'cpu':  # a proxy of torch.fx, a fake tensor
         return False
-    dtypes = {p.dtype for layer in layers for p in layer.parameters()}
-    if z.device.type == 'cpu':
-        fits = (
-            z.dtype in (torch.float32, torch.float64) and dtypes <= {z.dtype} and not compat.is_cpu_autocast_enabled()
-        )
-    else:
-        fits = triton and z.device.type == 'cuda' and z.dtype != torch.float64 and dtypes <= {torch.float32}
     return (
-        fits
+        z.dtype in (torch.float32, torch.float64)
+        and {p.dtype for layer in layers for p in layer.parameters()} <= {z.dtype}
+        and not compat.is_cpu_autocast_enabled()
         and not compat.is_compiling()
         and not torch.jit.is_tracing()
         and torch._C._len_torch_dispatch_stack() == 0
@@ -53,15 +48,24 @@ def fits(z: Any, *layers: Any, triton: bool = False) -> bool:
 
 
 def gates(attention: Any) -> bool:
-    """Whether a layer is its weights times its input, and nothing else."""
+    """Return whether a layer multiplies its input by its gate, and does nothing else."""
     return isinstance(attention, ChannelAttention) and type(attention).forward is ChannelAttention.forward
 
 
-def commutes(z: Tensor, conv: Any) -> bool:
-    """Whether average pooling commutes with the convolution, and its product with A takes less than a pass over u: it has K
-    numbers per image and channel, u has HW.
+def inactive(drop_path: Any) -> bool:
+    """Return whether stochastic depth drops nothing now."""
+    return drop_path is None or type(drop_path) is nn.Identity or not drop_path.training
 
-    The norm must not use the statistics of the batch.
+
+def is_conv_module(module: Any) -> bool:
+    """Return whether a module is a convolution and a norm, as mmcv's ConvModule without activation."""
+    return [*module._modules] == ['conv', getattr(module, 'norm_name', None)]
+
+
+def commutes(z: Tensor, conv: Any) -> bool:
+    """Return whether average pooling commutes with the convolution, and A times its weights is cheaper than a pass over u.
+
+    That product has K numbers per image and channel, u has HW. The norm must not use the statistics of the batch.
     """
     return (
         z.device.type == 'cpu'
@@ -71,6 +75,7 @@ def commutes(z: Tensor, conv: Any) -> bool:
 
 
 def pointwise(conv: Any) -> bool:
+    """Return whether a convolution works pixel by pixel: 1x1, without stride, padding and groups."""
     return (
         type(conv) is nn.Conv2d
         and conv.kernel_size == conv.stride == (1, 1)
@@ -80,7 +85,7 @@ def pointwise(conv: Any) -> bool:
 
 
 def hooked(layers: Sequence[nn.Module]) -> bool:
-    """Whether a hook waits for one of the layers, or for all modules."""
+    """Return whether one of the layers, or a module in it, has a hook, or all modules have one."""
     return compat.has_global_hooks() or any(
         m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
         for layer in layers

@@ -1,6 +1,5 @@
 """The end of a residual block, from its last norm on, in fewer passes over the feature map."""
 
-import importlib
 from typing import Any
 
 import torch
@@ -27,16 +26,11 @@ def norm_tail(u: Tensor, identity: Tensor | None, coefficients: Coefficients, re
         return _NormTail.apply(coefficients, relu, u, identity, *parameters)
     u = aten.dense(u)
     a, b = coefficients(*_statistics(coefficients, u))
-    return _passes(u).affine(u, a, b, identity, relu, out=u)
-
-
-def _passes(u: Tensor) -> Any:
-    """Torch's operators on a CPU, Triton's kernels on a GPU."""
-    return aten if u.device.type == 'cpu' else importlib.import_module('eca_mm.models.ops.triton_passes')
+    return aten.affine(u, a, b, identity, relu, out=u)
 
 
 def _statistics(coefficients: Coefficients, u: Tensor) -> tuple[Tensor, Tensor | None]:
-    mean, var = _passes(u).moments(u, second=coefficients.norm.training)
+    mean, var = aten.moments(u, second=coefficients.norm.training)
     if var is not None:
         coefficients.track(mean, var, u[0, 0].numel())
     return mean, var
@@ -51,7 +45,7 @@ class _NormTail(torch.autograd.Function):
         ctx.graph = SmallGraph(coefficients, _statistics(coefficients, u))
         ctx.coefficients = coefficients
         a, b = ctx.graph.outputs
-        y = _passes(u).affine(u, a, b, identity, relu, out=torch.empty_like(u))
+        y = aten.affine(u, a, b, identity, relu, out=torch.empty_like(u))
         ctx.save_for_backward(u, y if relu else None, *parameters)
         return y
 
@@ -68,7 +62,7 @@ class _NormTail(torch.autograd.Function):
             du, *d_parameters = differentiable(out, (u, *parameters), g)
             return None, None, du, g if ctx.needs_input_grad[3] else None, *d_parameters
         mean = mean.detach()
-        g, dot, total = _passes(u).masked_sums(g, y, u, mean)
+        g, dot, total = aten.masked_sums(g, y, u, mean)
         d_mean, d_var, *d_parameters = ctx.graph.gradients((dot, total), parameters)
         du = None
         if ctx.needs_input_grad[2]:
@@ -76,5 +70,5 @@ class _NormTail(torch.autograd.Function):
             r = d_mean / pixels
             # var = sum((u - mean)^2) / HW, hence d var / du = 2 (u - mean) / HW.
             q = None if d_var is None else 2 * d_var / pixels
-            du = _passes(u).combine(g, a, u, q, r if q is None else r - q * mean)
+            du = aten.combine(g, a, u, q, r if q is None else r - q * mean)
         return None, None, du, g if ctx.needs_input_grad[3] else None, *d_parameters

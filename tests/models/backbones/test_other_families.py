@@ -172,7 +172,7 @@ def test_frozen_stages_are_frozen_from_the_start(make, stages):
     (lambda: AttentionDenseNet('121', [ECA]), 'attention needs one entry per stage, 4'),
     (lambda: AttentionInceptionV3([ECA]), 'attention needs one entry per stage, 3'),
     (lambda: AAResNet(50, dict(heads=64)), 'value_ratio=0.1 of 128 channels'),
-    (lambda: AAResNet(18), 'depth must be 50, 101 or 152, got 18'),
+    (lambda: AAResNet(18), 'depth must be one of .*, got 18'),
 ])  # fmt: skip
 def test_refuses(make, sentence):
     with pytest.raises(ValueError, match=sentence):
