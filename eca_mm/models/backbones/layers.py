@@ -19,7 +19,7 @@ from eca_mm.errors import UserError
 def build_conv(cfg: dict[str, Any] | None, *args: Any, **kwargs: Any) -> nn.Module:
     """Build a convolution without bias: torch's, or the one that ``conv_cfg`` names."""
     if cfg is None:
-        return nn.Conv2d(*args, bias=False, **kwargs)
+        return nn.Conv2d(*args, **kwargs, bias=False)
     from mmcv.cnn import build_conv_layer
 
     return build_conv_layer(cfg, *args, bias=False, **kwargs)

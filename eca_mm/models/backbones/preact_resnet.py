@@ -64,5 +64,5 @@ class AttentionPreActResNet(AttentionResNet):
         self.train()  # freezes the norm as well
 
     def build_shortcut(self, in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
-        shortcut = super().build_shortcut(in_channels, out_channels, stride)
-        return None if shortcut is None else shortcut[:-1]
+        shortcut: Any = super().build_shortcut(in_channels, out_channels, stride)
+        return None if shortcut is None else shortcut[:-1]  # without the norm

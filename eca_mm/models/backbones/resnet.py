@@ -1,7 +1,7 @@
 """ResNet with an attention slot in every block: the paper's Figure 2."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -199,7 +199,7 @@ class AttentionResNet(Backbone):
     """
 
     blocks: dict[int, type[ResidualBlock]] = {2: BasicBlock, 3: Bottleneck}  # by their convolutions
-    depths: dict[int, tuple[int, tuple[int, ...]]] = RESNETS  # depth: convolutions of a block, blocks of each stage
+    depths: Mapping[int, tuple[int, Sequence[int]]] = RESNETS  # depth: convolutions of a block, blocks of each stage
 
     def __init__(
         self,
@@ -250,7 +250,7 @@ class AttentionResNet(Backbone):
         self.expansion = expansion or self.block.expansion
 
         attentions = per_stage('attention', attention, num_stages)
-        rates = torch.linspace(0, drop_path_rate, sum(counts)).tolist()
+        rates = torch.linspace(0, drop_path_rate, sum(counts), device='cpu').tolist()
         self.build_stem(in_channels)
         self.res_layers = [f'layer{i + 1}' for i in range(num_stages)]
         for i, name in enumerate(self.res_layers):

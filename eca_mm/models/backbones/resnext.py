@@ -35,5 +35,5 @@ class AttentionResNeXt(AttentionResNet):
         width_per_group: int = 4,
         **kwargs: Any,
     ) -> None:
-        widths = dict(groups=groups, width_per_group=width_per_group) if groups > 1 else {}
+        widths: dict[str, Any] = dict(groups=groups, width_per_group=width_per_group) if groups > 1 else {}
         super().__init__(depth, attention, **widths, **kwargs)
