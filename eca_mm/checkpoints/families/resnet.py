@@ -15,13 +15,10 @@ from eca_mm.errors import UserError
 
 RESNETS = {  # depth: convolutions of a block, blocks of each stage
     18: (2, (2, 2, 2, 2)),
-    26: (3, (2, 2, 2, 2)),
     34: (2, (3, 4, 6, 3)),
     50: (3, (3, 4, 6, 3)),
     101: (3, (3, 4, 23, 3)),
     152: (3, (3, 8, 36, 3)),
-    200: (3, (3, 24, 36, 3)),
-    269: (3, (3, 30, 48, 8)),
 }
 PREACT_RESNETS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 
@@ -89,7 +86,7 @@ def _timm_attention(network: Architecture) -> str | None:
     """
     if not network.layers:
         return None
-    channels = [64 * 2**stage * (4 if RESNETS[network.arguments['depth']][0] == 3 else 1) for stage in range(4)]
+    channels = [64 * 2**stage * (4 if network.arguments['depth'] >= 50 else 1) for stage in range(4)]
     if network.kernel_sizes:
         sizes = dict(zip(channels, network.kernel_sizes, strict=True))
         if all(k == _default_kernel_size(c) for c, k in sizes.items()):
@@ -147,7 +144,7 @@ class ResNet(Family):
         table['multi_grid'] = None, ()  # mmseg's ways to dilate the blocks of one stage differently
         if config.get('dilations', ones) != ones:
             table['contract_dilation'] = False, ()
-        if RESNETS[arguments['depth']][0] == 2:
+        if arguments['depth'] < 50:
             return table
         return dict(style=('pytorch', ['caffe'])) | table  # the convolution of a bottleneck that has its stride
 

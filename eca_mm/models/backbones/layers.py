@@ -18,11 +18,12 @@ from eca_mm.errors import UserError
 
 def build_conv(cfg: dict[str, Any] | None, *args: Any, **kwargs: Any) -> nn.Module:
     """Build a convolution without bias: torch's, or the one that ``conv_cfg`` names."""
+    kwargs['bias'] = False
     if cfg is None:
-        return nn.Conv2d(*args, **kwargs, bias=False)
+        return nn.Conv2d(*args, **kwargs)
     from mmcv.cnn import build_conv_layer
 
-    return build_conv_layer(cfg, *args, bias=False, **kwargs)
+    return build_conv_layer(cfg, *args, **kwargs)
 
 
 def build_norm(cfg: dict[str, Any], channels: int, postfix: int | str = '') -> tuple[str, nn.Module]:
