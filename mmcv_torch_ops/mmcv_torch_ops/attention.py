@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmcv_torch_ops.numbers import widen
+
 
 def ms_deform_attn_forward(
     value: Tensor,
@@ -17,7 +19,7 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Values read bilinearly at the sampling locations of each query, weighted and summed.
+    """Read values bilinearly at the sampling locations of each query; weight and sum them.
 
     Args:
         value: (B, sum of H W over the levels, heads M, D).
@@ -32,7 +34,8 @@ def ms_deform_attn_forward(
 
     # As integers: with a tensor of the GPU every size in the loop over the levels would wait for it.
     shapes = value_spatial_shapes.tolist()
-    return multi_scale_deformable_attn_pytorch(value, shapes, sampling_locations, attention_weights)
+    value_, locations, weights = widen(value, sampling_locations, attention_weights)
+    return multi_scale_deformable_attn_pytorch(value_, shapes, locations, weights).to(value.dtype)
 
 
 def ms_deform_attn_backward(
@@ -47,7 +50,7 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Writes the gradients of values, locations and weights; the forward pass is computed again."""
+    """Write the gradients of values, locations and weights; compute the forward pass again."""
     inputs = [tensor.detach().requires_grad_() for tensor in (value, sampling_locations, attention_weights)]
     with torch.enable_grad():
         output = ms_deform_attn_forward(

@@ -16,6 +16,7 @@ import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from mmcv_torch_ops.errors import OperatorError
+from mmcv_torch_ops.numbers import widen
 
 
 def deform_conv_forward(
@@ -150,7 +151,7 @@ class _Geometry:
 def _forward(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, sizes: dict[str, Any]
 ) -> Tensor:
-    arguments = _present(*_wide(input, weight, offset, mask, bias))
+    arguments = _present(*widen(input, weight, offset, mask, bias))
     return torch.ops.torchvision.deform_conv2d(*arguments, *_Geometry.of(sizes).flat(), mask is not None)
 
 
@@ -165,7 +166,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of input, weight, offset, mask and bias."""
     geometry = _Geometry.of(sizes)
-    gradient_, input_, weight_, offset_, mask_, bias_ = _wide(gradient, input, weight, offset, mask, bias)
+    gradient_, input_, weight_, offset_, mask_, bias_ = widen(gradient, input, weight, offset, mask, bias)
     arguments = _present(input_, weight_, offset_, mask_, bias_)
     gradients = torch.ops.torchvision._deform_conv2d_backward(gradient_, *arguments, *geometry.flat(), mask is not None)
     _zero_at_border(gradients[2], offset_, weight.shape[2:], geometry)
@@ -186,12 +187,6 @@ def _zero_at_border(gradient: Tensor, offset: Tensor, kernel: Sequence[int], geo
         grid = grid[:, None, :, None] if axis == 0 else grid[:, None, :]
         position = offset.view(split).select(4, axis) + grid
         gradient.view(split).select(4, axis).masked_fill_(position == -1, 0)
-
-
-def _wide(*tensors: Tensor | None) -> list[Any]:
-    """Convert half precision to float32 on CPUs, where not every torch multiplies matrices of it."""
-    low = (torch.float16, torch.bfloat16)
-    return [t.float() if t is not None and t.device.type == 'cpu' and t.dtype in low else t for t in tensors]
 
 
 def _present(

@@ -127,3 +127,70 @@ def test_attention():
 
     assert attention(value, locations, weights).shape == (2, 5, 6)
     assert torch.autograd.gradcheck(attention, (value, locations, weights), **GRADCHECK)
+
+
+def test_attention_in_half_precision():
+    shapes, starts = torch.tensor([[3, 4], [2, 2]]), torch.tensor([0, 12])
+    inputs = uniform(1, 2, 16, 2, 3), uniform(2, 2, 5, 2, 2, 3, 2), uniform(3, 2, 5, 2, 2, 3)
+    results = []
+    for dtype in (torch.float16, torch.float32):
+        leaves = [x.to(dtype).requires_grad_() for x in inputs]
+        output = MultiScaleDeformableAttnFunction.apply(leaves[0], shapes, starts, *leaves[1:], 64)
+        assert output.dtype == dtype
+        results.append([output.float(), *(g.float() for g in torch.autograd.grad(output.sum(), leaves))])
+    torch.testing.assert_close(*results, rtol=1e-2, atol=2e-2)
+
+
+def test_carafe_passes_gradcheck():
+    """CARAFENaive has no gradient on a CPU: mmcv's Python code asserts a GPU."""
+    features = torch.randn(1, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+    masks = torch.rand(1, 2 * 9, 6, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ops.CARAFE(3, 2, 2), (features, masks), **GRADCHECK)
+
+
+def bin_by_loops(features, region, scale, grid, shift, i, j, size):
+    """The average of one bin, point by point, with torch's own interpolation; all points lie inside."""
+    x1, y1, x2, y2 = (region[1:] * scale - 0.5).tolist()
+    step_y, step_x = (y2 - y1) / size[0], (x2 - x1) / size[1]
+    total = 0
+    for a in range(grid[0]):
+        for b in range(grid[1]):
+            y = y1 + shift[1] * (y2 - y1) + i * step_y + (a + 0.5) * step_y / grid[0]
+            x = x1 + shift[0] * (x2 - x1) + j * step_x + (b + 0.5) * step_x / grid[1]
+            limits = features.new_tensor([features.shape[2] - 1, features.shape[1] - 1])
+            place = torch.stack((x, y)) / limits * 2 - 1
+            total = total + F.grid_sample(features[None], place[None, None, None], align_corners=True)[0, :, 0, 0]
+    return total / (grid[0] * grid[1])
+
+
+@pytest.mark.parametrize('ratio', [0, 2])
+def test_deform_roi_pool(ratio):
+    features = uniform(1, 2, 3, 12, 16, low=-1, dtype=torch.float64).requires_grad_()
+    rois = torch.tensor([[0, 8.0, 12, 40, 37], [1, 10, 6, 22, 39]], dtype=torch.float64)
+    offset = uniform(2, 2, 2, 2, 3, low=-0.5, high=0.5, dtype=torch.float64).requires_grad_()
+    output = ops.deform_roi_pool(features, rois, offset, (2, 3), 0.25, ratio, 0.1)
+    rows = []
+    for n, region in enumerate(rois):
+        width, height = ((region[3:] - region[1:3]) * 0.25).tolist()
+        grid = (ratio, ratio) if ratio else (-int(-height / 2 // 1), -int(-width / 3 // 1))
+        bins = [
+            bin_by_loops(features[int(region[0])], region, 0.25, grid, 0.1 * offset[n, :, i, j], i, j, (2, 3))
+            for i in range(2)
+            for j in range(3)
+        ]
+        rows.append(torch.stack(bins, dim=1).view(3, 2, 3))
+    expected = torch.stack(rows)
+    torch.testing.assert_close(output, expected)
+    weights = uniform(5, *output.shape, dtype=torch.float64)
+    gradients = [torch.autograd.grad((v * weights).sum(), (features, offset)) for v in (output, expected)]
+    torch.testing.assert_close(*gradients)
+    assert ops.deform_roi_pool(features, rois[:0], offset[:0], (2, 3), 0.25, ratio).shape == (0, 3, 2, 3)
+
+
+def test_deform_roi_pool_at_the_edge():
+    """The values of mmcv's own test: the regions' points lie in part outside the map."""
+    features = torch.tensor([[[[1.0, 2], [3, 4]]]], requires_grad=True)
+    output = ops.deform_roi_pool(features, torch.tensor([[0.0, 0, 0, 1, 1]]), None, (2, 2), 1.0, 2)
+    torch.testing.assert_close(output, torch.tensor([[[[1, 1.25], [1.5, 1.75]]]]))
+    gradient = torch.autograd.grad(output.sum(), features)[0]
+    torch.testing.assert_close(gradient, torch.tensor([[[[3.0625, 0.4375], [0.4375, 0.0625]]]]))
