@@ -37,7 +37,7 @@ def case(name, **arguments):
 def uniform(seed, *shape, low=0.0, high=1.0, dtype=torch.float32):
     """Multiples of 2^-12, exact in every type and product."""
     values = np.random.default_rng(seed).random(shape)
-    return torch.from_numpy(np.floor((low + values * (high - low)) * 4096) / 4096).to(torch.get_default_device(), dtype)
+    return torch.from_numpy(np.floor((low + values * (high - low)) * 4096) / 4096).to(torch.empty(0).device, dtype)
 
 
 def boxes(seed, count, size=64.0):
@@ -164,7 +164,9 @@ def deform(
         'x': uniform(1, 2, 4, 5, 7, low=-1, dtype=dtype),
         'weight': uniform(2, 6, 4 // groups, 3, 3, low=-1, dtype=dtype),
     }
-    height, width = torch.nn.functional.conv2d(tensors['x'], tensors['weight'], groups=groups, **geometry).shape[2:]
+    height, width = torch.nn.functional.conv2d(
+        tensors['x'].float(), tensors['weight'].float(), groups=groups, **geometry
+    ).shape[2:]
     height, width = height + larger[0], width + larger[1]
     tensors['offset'] = uniform(3, 2, 18 * deform_groups, height, width, low=-reach, high=reach, dtype=dtype)
     if modulated:

@@ -4,7 +4,7 @@ import pytest
 
 from mmcv_torch_ops import extension, in_use
 
-collect_ignore = ['benchmark.py', 'record.py']  # scripts; --doctest-modules would import them
+collect_ignore = ['benchmark.py', 'record.py', 'run_upstream.py']  # scripts; --doctest-modules would import them
 
 
 @pytest.fixture

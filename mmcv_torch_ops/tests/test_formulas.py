@@ -43,6 +43,8 @@ def test_softmax_focal_loss(weighted):
 
 @pytest.mark.parametrize('loss', [ops.sigmoid_focal_loss, ops.softmax_focal_loss])
 def test_focal_loss_in_half_precision_and_of_nothing(loss):
+    if loss is ops.softmax_focal_loss and torch.__version__ < '2.1':
+        pytest.skip('torch 2.0 has no exp of half precision on CPUs, which mmcv calls')
     logits, labels = uniform(1, 8, 3, low=-3, high=3), torch.arange(8) % 3
     values = []
     for x in (logits.half().requires_grad_(), logits.requires_grad_()):
