@@ -39,7 +39,7 @@ def check_output(path: str | Path, *, force: bool = False) -> Path:
         if path.is_dir():
             raise UserError(f'{path} is a folder, not a file: name a file')
         if path.exists() and not force and not stream:
-            raise ExistingFileError(f'{path} exists: name another file, or write over it with --force')
+            raise ExistingFileError(f'{path} exists: name another file, or write over it with `force=True`')
     if not stream:
         make_folder(path.parent)
     return path

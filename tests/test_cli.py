@@ -6,6 +6,7 @@ import pytest
 
 import eca_mm.cli
 from eca_mm.cli.ending import run_tool
+from eca_mm.cli.flags import name_flags
 from eca_mm.errors import Interrupted, MissingFileError
 from tests.support import REPOSITORY, succeeded
 from tests.test_packaging import run
@@ -36,6 +37,25 @@ def test_a_bug_keeps_its_traceback(error, capsys):
 def test_ctrl_c(capsys):
     assert end(Interrupted('go on by --resume'), capsys) == (130, 'go on by --resume\n')
     assert end(KeyboardInterrupt(), capsys) == (130, '')
+
+
+@pytest.mark.parametrize(
+    ('library', 'tool'),
+    [
+        ('write over it with `force=True`', 'write over it with --force'),
+        ('`style=\'tf\'` and `to="timm"`', '--style tf and --to timm'),
+        ('by `cfg_options` backbone_weights=FILE', 'by --cfg-options backbone_weights=FILE'),
+        ('`skip_unreadable` must be', '--skip-unreadable must be'),
+        ('`below` of a subcommand', '--below of a subcommand'),
+        (
+            '`backbone_weights` and `norm_eval=True` are of configs',
+            '`backbone_weights` and `norm_eval=True` are of configs',
+        ),
+    ],
+)
+def test_tools_name_flags_where_the_library_names_arguments(library, tool, capsys):
+    assert name_flags(library) == tool
+    assert end(MissingFileError(library), capsys)[0] == f'error: {tool}'
 
 
 def test_a_tool_for_every_script():

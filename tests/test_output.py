@@ -156,7 +156,7 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
                 write(path)
     with pytest.raises(UserError, match='is a folder, not a file'):
         check_output(tmp_path, force=True)
-    with pytest.raises(ExistingFileError, match='file exists: name another file, or write over it with --force'):
+    with pytest.raises(ExistingFileError, match='file exists: name another file, or write over it with `force=True`'):
         check_output('file')
     assert check_output('file', force=True) == Path('file') and make_folder('a/b') == make_folder('a/b') == Path('a/b')
 

@@ -75,7 +75,7 @@ def read_weights(source: str, entry: str | None = None) -> Weights:
     if isinstance(name, str) and re.search('resne(t|xt)(aa|blur)', name):
         raise UserError(f'{source} is of {shorten(name)}, which is anti-aliased, as no ResNet here is')
     if from_timm and entry is not None:
-        raise UserError(f'{source} has no entries: leave out --entry {entry}')
+        raise UserError(f'{source} has no entries: leave out `entry={entry!r}`')
     if from_timm:
         return Weights(timm_weights(name), named=True)
     entry, tensors = find_weights(checkpoint, source, entry)
@@ -140,7 +140,7 @@ def _reason(key: str, value: Any) -> str:
     if key in COUNTERS:
         return 'how many models were averaged'
     if is_weights(value):
-        return f'other weights{_OTHERS.get(key, "")}; --entry {key} takes them'
+        return f'other weights{_OTHERS.get(key, "")}; `entry={key!r}` takes them'
     return 'state of the training, not weights'
 
 

@@ -78,7 +78,7 @@ def another_network(own: Tensors, weights: Tensors, source: str, config: Mapping
     fits = f'set {there.code}{", as in " * bool(names)}{" or ".join(names)}'
     same = here.config == there.config
     if ours == 'mmdet' != theirs:
-        return f'{what}, and of no detector: a training of one starts from them with --cfg-options backbone_weights={source}'
+        return f'{what}, and of no detector: a training of one starts from them with `cfg_options` backbone_weights={source}'
     if ours == 'mmpretrain' and theirs in ('mmdet', 'backbone'):
         return f'{what}, and of no classifier'
     if ours == 'mmpretrain' != theirs:

@@ -66,9 +66,9 @@ def ways_to_weights(network: str) -> str:
     """Say how to get pretrained weights of a network, such as ``eca_resnet50``, in a sentence for each way."""
     released = released_weights(network)
     if released is None:
-        return 'Train them with a config of configs/imagenet, or name another place by --cfg-options backbone_weights=FILE.'
+        return 'Train them with a config of configs/imagenet, or name another place by `cfg_options` backbone_weights=FILE.'
     by_hand = (
-        f'Download {released} by hand ({where_to_get(released)}) and name it by --cfg-options backbone_weights=FILE.'
+        f'Download {released} by hand ({where_to_get(released)}) and name it by `cfg_options` backbone_weights=FILE.'
     )
     variants = sorted(CONFIGS.glob(f'*_eca_r{network.removeprefix("eca_resnet")}d_fpn_1x.py'))
     if not variants:

@@ -14,9 +14,9 @@ from PIL import Image, UnidentifiedImageError
 
 from eca_mm.checks.findings import Findings, Kind
 
-MISSING = Kind('images that are missing', 'training stops at the first one, or passes over --skip-unreadable of them')
+MISSING = Kind('images that are missing', 'training stops at the first one, or passes over `skip_unreadable` of them')
 UNREADABLE = Kind(
-    'images that cannot be read', 'training stops at the first one, or passes over --skip-unreadable of them'
+    'images that cannot be read', 'training stops at the first one, or passes over `skip_unreadable` of them'
 )
 TRUNCATED = Kind('images that are cut off or damaged', 'training stops at a PNG, and learns the grey rest of a JPEG')
 OTHER_SIZE = Kind('images of another size than annotated', 'boxes and masks are in the wrong place, or training stops')

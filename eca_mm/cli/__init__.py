@@ -10,10 +10,7 @@ from importlib import import_module
 from eca_mm import _register
 from eca_mm.cli.arguments import uninterrupted_imports
 from eca_mm.cli.ending import run_tool
-
-TOOLS = (
-    'benchmark', 'compare', 'configs', 'convert_checkpoint', 'doctor', 'export', 'plot', 'predict', 'reproduce', 'test', 'train',
-)  # fmt: skip
+from eca_mm.cli.flags import TOOLS
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from eca_mm.cli.arguments import tool_parser
+from eca_mm.cli.flags import name_flags
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -62,7 +63,7 @@ def check_data(a: argparse.Namespace) -> None:
     cfg, failures = load_config(a.config, data_root=a.data_root), 0
     progress = partial(track, description='images', console=Console(stderr=True), transient=True)
     for found in inspect(cfg, quick=a.quick, track=progress):
-        print(f'{found.name}\n  {found.contents}\n{found.findings}'.rstrip(), flush=True)
+        print(f'{found.name}\n  {found.contents}\n{name_flags(str(found.findings))}'.rstrip(), flush=True)
         failures += len(found.findings.failures())
     if a.draw is not None:
         print(f'\nsheet: {draw_sheet(cfg, a.draw, Path(cfg.work_dir) / "data.jpg")}')

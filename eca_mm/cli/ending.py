@@ -4,6 +4,7 @@ import sys
 import traceback as tracebacks
 from collections.abc import Callable
 
+from eca_mm.cli.flags import name_flags
 from eca_mm.errors import Interrupted, UserError
 
 
@@ -22,9 +23,9 @@ def run_tool(call: Callable[[], None], *, traceback: bool = False) -> None:
     except UserError as error:
         if traceback:
             raise
-        sys.exit(f'error: {error}')
+        sys.exit(f'error: {name_flags(str(error))}')
     except Interrupted as message:
-        print(message, file=sys.stderr)
+        print(name_flags(str(message)), file=sys.stderr)
         sys.exit(message.code)
     except KeyboardInterrupt:
         sys.exit(130)

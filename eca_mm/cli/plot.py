@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from eca_mm.cli.arguments import add_options, tool_parser
+from eca_mm.cli.flags import name_flags
 
 TABLES = {'ksize': 'figure4', 'bubble': 'table2'}
 
@@ -63,7 +64,7 @@ def run(a: argparse.Namespace) -> None:
         cells, problems = reproduce(select_tables([TABLES[a.figure]]), measurers)
         figure, numbers = draw_table(cells)
         for problem in problems:
-            print(f'error: {problem}', file=sys.stderr)
+            print(f'error: {name_flags(problem)}', file=sys.stderr)
     else:
         from eca_mm.analysis.channels import attention_taps, blocks, collect, find_labelled, pooling_taps
         from eca_mm.engine import load_config, load_model

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from eca_mm.cli.arguments import tool_parser
+from eca_mm.cli.flags import name_flags
 
 NEEDED = {'run': 'work_dirs', 'data_root': 'run', 'predictions': 'ann_file', 'ann_file': 'predictions'}
 KINDS = {'work_dirs': 'accuracy', 'predictions': 'accuracy', 'speed': 'speed'}
@@ -96,7 +97,7 @@ def run(a: argparse.Namespace) -> None:
         for file, text in index_files(cells).items():
             write_atomically(file, text)
     for problem in problems:
-        print(f'error: {problem}', file=sys.stderr)
+        print(f'error: {name_flags(problem)}', file=sys.stderr)
     compared, off = [c for c in cells if c.status in ('match', 'differ')], [c for c in cells if c.is_failure]
     if a.check:
         print(f'checked: {len(compared)} numbers, {len(off)} off')

@@ -8,6 +8,7 @@ torchrun --nproc-per-node 4 tools/train.py configs/mask_rcnn_eca_r50_fpn_1x.py -
 import argparse
 
 from eca_mm.cli.arguments import run_parser, uninterrupted_imports
+from eca_mm.cli.flags import name_flags
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -50,4 +51,4 @@ def run(a: argparse.Namespace) -> None:
         skip_unreadable=a.skip_unreadable,
     )
     if is_main_process():
-        print(summary)
+        print(name_flags(str(summary)))

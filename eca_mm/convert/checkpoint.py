@@ -85,11 +85,11 @@ def convert_checkpoint(
         ('style', style, ('pytorch', 'caffe')),
     ):
         if value not in (None, *known):
-            raise UserError(f'--{name} must be one of {", ".join(known)}, got {value!r}')
+            raise UserError(f'`{name}` must be one of {", ".join(known)}, got {value!r}')
     path = check_output(dst, force=force)
     weights = read_weights(src, entry)
     if style and weights.config.get('style', style) != style:
-        raise UserError(f'--style {style}: the config in {src} says style={weights.config["style"]!r}')
+        raise UserError(f'`style={style!r}`: the config in {src} says style={weights.config["style"]!r}')
     if style:
         weights.config['style'] = style
     check_values(weights.tensors, src)
@@ -126,10 +126,10 @@ def convert_weights(weights: Weights, source: str | None = None, to: str | None 
     if layout.source == 'mmdet' and to is None and not upgraded:
         raise UserError(
             'it is a detector of mmdet 3 already, and its heads are for nothing else here: name what becomes of its backbone '
-            'alone, --to backbone or --to mmpretrain'
+            'alone, `to="backbone"` or `to="mmpretrain"`'
         )
     if layout.source == 'mmdet' and to not in (None, *OURS):
-        raise UserError(f'it is a detector, and {to} has none like it: --to backbone takes its backbone alone')
+        raise UserError(f'it is a detector, and {to} has none like it: `to="backbone"` takes its backbone alone')
     family = find_family(ours.tensors)
     network = family.infer(ours.tensors, weights.config)
     notes = _notes(weights, 'mmdet1' if detector else layout.source, source is not None, family, network)
@@ -152,6 +152,6 @@ def _notes(weights: Weights, source: str, source_given: bool, family: Family, ne
         and source in ('mmpretrain', 'mmdet', 'mmdet1', 'backbone')
     ):
         style = "style='pytorch', " if 'style' in config_only else ''
-        other = '; --style caffe says otherwise' if style else ''
+        other = '; `style="caffe"` says otherwise' if style else ''
         notes.append(f'the file has no config, so {style}the usual strides and no dilations are assumed{other}')
     return notes + family.notes(source, source_given or weights.named)

@@ -81,13 +81,15 @@ def init_distributed(cfg: Config, launcher: str) -> int:
     cfg.launcher = launcher
     if launcher == 'none':
         if (processes := os.environ.get('WORLD_SIZE', '1')) != '1':
-            raise UserError(f'torchrun started {processes} processes that would each run alone: add --launcher pytorch')
+            raise UserError(
+                f'torchrun started {processes} processes that would each run alone: add `launcher="pytorch"`'
+            )
         return 1
     starter, variable = LAUNCHERS[launcher]
     if variable not in os.environ:
         raise UserError(
-            f'--launcher {launcher} needs the variables that {starter} sets, such as {variable}: start this command with '
-            f'{starter}, or leave --launcher out'
+            f'`launcher={launcher!r}` needs the variables that {starter} sets, such as {variable}: start this command with '
+            f'{starter}, or leave `launcher` out'
         )
     if not is_distributed():
         if torch.cuda.is_available():
@@ -96,7 +98,7 @@ def init_distributed(cfg: Config, launcher: str) -> int:
             timeout = timedelta(seconds=timeout_of(cfg))
             torch.distributed.init_process_group('gloo', timeout=timeout, **_own_store(launcher))
         else:
-            raise UserError(f'--launcher {launcher} needs CUDA; on CPUs use torchrun and --launcher pytorch')
+            raise UserError(f'`launcher={launcher!r}` needs CUDA; on CPUs use torchrun and `launcher="pytorch"`')
     if not torch.cuda.is_available():
         # mmengine's default wrapper names a GPU for each process.
         unused = cfg.get('find_unused_parameters', False)

@@ -13,16 +13,16 @@ from eca_mm.errors import MissingFileError, UserError
 
 ADVICE = {
     'CocoDataset': (
-        'Get COCO 2017 (annotations, train2017 and val2017) from cocodataset.org and name its folder by --data-root '
+        'Get COCO 2017 (annotations, train2017 and val2017) from cocodataset.org and name its folder by `data_root` '
         'or the environment variable COCO_ROOT. configs/faster_rcnn_eca_r50_fpn_shapes.py needs no data.'
     ),
     'ImageNet': (
         'Get ILSVRC2012 from image-net.org, one folder per class below train and val, and name its folder by '
-        '--data-root or the environment variable IMAGENET_ROOT.'
+        '`data_root` or the environment variable IMAGENET_ROOT.'
     ),
 }
 
-FROM_SCRATCH = '--cfg-options backbone_weights=None model.backbone.norm_eval=False model.backbone.frozen_stages=-1'
+FROM_SCRATCH = '`cfg_options` backbone_weights=None model.backbone.norm_eval=False model.backbone.frozen_stages=-1'
 
 
 def require(cfg: Config, purpose: str, *keys: str) -> None:
@@ -63,7 +63,7 @@ def _advice(dataset: dict[str, Any]) -> str:
         type_name(dataset) == 'CocoDataset' and '2017' not in str(dataset)
     )
     if own or type_name(dataset) not in ADVICE:
-        return "Check the dataset's data_root, ann_file and data_prefix in the config, or name another root by --data-root."
+        return "Check the dataset's data_root, ann_file and data_prefix in the config, or name another root by `data_root`."
     return ADVICE[type_name(dataset)]
 
 
@@ -93,7 +93,7 @@ def check_weights(cfg: Config) -> None:
         if norm or (isinstance(stages, int) and stages >= 0):
             raise UserError(
                 f'the backbone has no pretrained weights, and frozen_stages={stages} with norm_eval={norm} would keep some '
-                'of its random ones: name weights by --cfg-options backbone_weights=FILE, or train from scratch: '
+                'of its random ones: name weights by `cfg_options` backbone_weights=FILE, or train from scratch: '
                 + FROM_SCRATCH
             )
     source = init.get('checkpoint') if isinstance(init, dict) and init.get('type') == 'Pretrained' else None

@@ -47,7 +47,7 @@ class InvalidLossHook(Hook):
         ]
         images = [str(sample.get('img_path', '?')) for part in parts for sample in part.get('data_samples', [])]
         # Newer checkpoints are in the way, which have such a loss behind them.
-        advice = f'--resume {shlex.quote(str(self.checkpoint))} --overwrite' if self.checkpoint else 'begin anew'
+        advice = f'`resume={shlex.quote(str(self.checkpoint))}` `overwrite=True`' if self.checkpoint else 'begin anew'
         raise UserError(
             f'the loss is {loss} after iteration {runner.iter + 1}, the {self.seen}. in a row without a finite one '
             f'(max_invalid_losses), with a learning rate of {max(next(iter(rates.values()))):g} and the images '

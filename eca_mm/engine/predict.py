@@ -65,7 +65,7 @@ def predict(
             threshold is no score, or there is no such layer.
     """
     if not 0 <= threshold <= 1:
-        raise UserError(f'--threshold must be a score from 0 to 1, got {threshold}')
+        raise UserError(f'`threshold` must be a score from 0 to 1, got {threshold}')
     cfg: Any = model.cfg
     require(cfg, 'prediction', 'test_dataloader')
     files = _readable(find_images(images) if isinstance(images, str | Path) else images)
@@ -74,7 +74,7 @@ def predict(
         raise UserError(f'{", ".join(twice)} would write the same JSON file: rename them, or predict one at a time')
     if cam and not out_dir:
         raise UserError(f'the map of {cam} is drawn into a folder: name one as out_dir')
-    out = make_folder(out_dir, '--out-dir') if out_dir else None
+    out = make_folder(out_dir, '`out_dir`') if out_dir else None
     with DefaultScope.overwrite_default_scope(scope_of(cfg)):  # pipelines are built in it, whatever ran before
         inferencer = make_inferencer(model)
         if cam and out:

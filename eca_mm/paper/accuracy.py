@@ -136,7 +136,7 @@ def measure_predictions(
         try:
             found |= _scored(tables, text, ann_file, backend)
         except (UserError, OSError) as error:
-            problems.append(f'--predictions {text}: {error}')
+            problems.append(f'`predictions` {text}: {error}')
     return found, problems
 
 

@@ -49,7 +49,7 @@ class Cell:
         return self.status == 'differ' and (self.row, self.column, self.ours) not in self.table.explained
 
     def record(self) -> dict[str, str | float | None]:
-        """The fields for ``--json``, the table by its name."""
+        """The fields of the JSON file, the table by its name."""
         return {f.name: getattr(self, f.name) for f in fields(self)} | {'table': self.table.name}
 
 

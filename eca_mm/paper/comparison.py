@@ -157,10 +157,10 @@ def _build(cfg: Config) -> Any:
 def _run(cfg: Config, seed: int, folder: Path) -> Metrics:
     """One training and its evaluation, or as much of it as is missing."""
     cfg.work_dir = ''
-    recipe, file = cfg.pretty_text, make_folder(folder, '--work-dir') / 'recipe.txt'
+    recipe, file = cfg.pretty_text, make_folder(folder, '`work_dir`') / 'recipe.txt'
     if file.exists() and file.read_text() != recipe:
         raise UserError(
-            f'{folder} was made by another recipe (compare {file}): choose another --work-dir, or remove it'
+            f'{folder} was made by another recipe (compare {file}): choose another `work_dir`, or remove it'
         )
     if not (folder / 'metrics.json').exists():
         write_atomically(file, recipe)

@@ -42,7 +42,7 @@ def max_epochs(row_file: Path) -> int:
 class Kind:
     """What the numbers of a column are."""
 
-    name: str  # for --only
+    name: str  # what selects the columns of this kind
     command: Callable[[Row], str]  # what measures it for a row, as it is typed
     within_tolerance: bool = False  # whether ours need not be equal in print, as trainings vary
     as_ratio: bool = False  # compared as ratios to the first row of the group, as they depend on the machine

@@ -198,7 +198,7 @@ def test_out_of_memory(where, monkeypatch, tmp_path):
 def test_what_exists(tmp_path):
     file = tmp_path / 'mine.csv'
     file.write_text('precious')
-    with pytest.raises(FileExistsError, match=r'mine\.csv exists: .*--force'):
+    with pytest.raises(FileExistsError, match=r'mine\.csv exists: .*force=True'):
         benchmark(TINY, BenchmarkSettings(**SHORT), file)
     with pytest.raises(ValueError, match=r'folder cannot be made a folder'):
         benchmark(TINY, BenchmarkSettings(**SHORT), file / 'folder')

@@ -62,7 +62,7 @@ def of_timm(name):
 SENTENCES = {
     "a detector's config and timm's weights": (
         DETECTOR, of_timm('ecaresnet50d'), 'has the weights of a ResNet-50-D with ECA, k = 5, 5, 5, 7, and of no detector: a '
-        'training of one starts from them with --cfg-options backbone_weights=x.pth',
+        'training of one starts from them with `cfg_options` backbone_weights=x.pth',
     ),
     'MMDetection 1.x': (
         DETECTOR, lambda models: downgrade({k: torch.empty(v.shape) for k, v in models[DETECTOR].items()}),

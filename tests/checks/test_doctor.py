@@ -121,7 +121,7 @@ def test_files_that_are_none(tmp_path):
     faults.write_split(tmp_path, 'val', faults.coco(2))
     config = faults.config(FASTER, tmp_path, tmp_path / 'mine.py', more="val_evaluator = dict(ann_file='other.json')")
     config.write_text(config.read_text().replace('classes = ', 'metainfo = '))
-    with pytest.raises(MissingFileError, match=r'train\.json does not exist.*data_root.*--data-root'):
+    with pytest.raises(MissingFileError, match=r'train\.json does not exist.*data_root.*`data_root`'):
         look(config)
     faults.write_split(tmp_path, 'train', faults.coco(1))
     for text, said in (

@@ -133,7 +133,7 @@ def test_attention_with_weights_is_what_they_say():
 
 ASSUMED = (
     "the file has no config, so style='pytorch', the usual strides and no dilations are assumed; "
-    '--style caffe says otherwise'
+    '`style="caffe"` says otherwise'
 )
 ALIASED = 'if it is of timm: the anti-aliased networks there (resnetaa50, resnetblur50) have these keys and shapes too'
 
@@ -159,8 +159,8 @@ def test_the_style_may_be_told(tmp_path):
     result = convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth', style='caffe')
     assert result.notes == [] and "depth=50, style='caffe')" in result.code
     for target, style, message in (
-        ('c.pth', 'pytorch', r"--style pytorch: the config in .*b\.pth says style='caffe'"),
-        ('c.pth', 'tf', "--style must be one of pytorch, caffe, got 'tf'"),
+        ('c.pth', 'pytorch', r"`style='pytorch'`: the config in .*b\.pth says style='caffe'"),
+        ('c.pth', 'tf', "`style` must be one of pytorch, caffe, got 'tf'"),
     ):
         with pytest.raises(ValueError, match=message):
             convert_checkpoint(str(tmp_path / 'b.pth'), tmp_path / target, style=style)

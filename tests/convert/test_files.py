@@ -88,7 +88,7 @@ def test_destination(src, tmp_path, monkeypatch):
         ('eca_resnet18_k3577', known, True, 'is the source itself'),
         (src, 'eca.pth.tar/a.pth', True, 'cannot be made a folder'),
         (src, 'folder.pth', True, 'is a folder'),
-        (src, 'there.pth', False, 'exists: name another file, or write over it with --force'),
+        (src, 'there.pth', False, 'exists: name another file, or write over it with `force=True`'),
     ):
         with pytest.raises(ValueError, match=message):
             convert_checkpoint(str(name), dst, force=force)
@@ -113,7 +113,7 @@ class TestEntries:
         keys = convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'b.pth').keys
         assert keys.tensors['head.fc.weight'].equal(state['classifier.1.weight'])
         assert keys.dropped == {
-            other: f'other weights, {about}; --entry {other} takes them',
+            other: f'other weights, {about}; `entry={other!r}` takes them',
             'args': 'state of the training, not weights',
         }
         keys = convert_checkpoint(str(tmp_path / 'a.pth'), tmp_path / 'c.pth', entry=other).keys

@@ -125,7 +125,7 @@ WRONG = {
     ),
     'detector to timm': (
         lambda: {f'backbone.{k}': v for k, v in AttentionResNet(18).state_dict().items()} | {'rpn_head.x': torch.ones(1)},
-        dict(to='timm'), 'it is a detector, and timm has none like it: --to backbone takes its backbone alone',
+        dict(to='timm'), 'it is a detector, and timm has none like it: `to="backbone"` takes its backbone alone',
     ),
     'eca-ns to timm': (
         lambda: AttentionResNet(18, dict(type='ECANSLayer')).state_dict(), dict(to='timm'),
@@ -167,5 +167,5 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('option', ['source', 'to'])
 def test_unknown_formats(option, tmp_path):
-    with pytest.raises(UserError, match=f"--{option} must be one of .*timm.*, got 'caffe'"):
+    with pytest.raises(UserError, match=f"`{option}` must be one of .*timm.*, got 'caffe'"):
         convert_checkpoint('a.pth', tmp_path / 'b.pth', **{option: 'caffe'})

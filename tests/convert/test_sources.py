@@ -216,7 +216,9 @@ def test_bare_backbones_are_told_from_timm():
 
 
 def test_a_detector_gives_its_backbone():
-    with pytest.raises(ValueError, match='it is a detector of mmdet 3 already, .* --to backbone or --to mmpretrain'):
+    with pytest.raises(
+        ValueError, match='it is a detector of mmdet 3 already, .* `to="backbone"` or `to="mmpretrain"`'
+    ):
         convert_state(Detector(depth=18).state_dict())
     result = convert_state(Detector(depth=18).state_dict(), to='backbone')
     assert result.keys.dropped['neck.weight'] == 'belongs to the detector, not to its backbone'

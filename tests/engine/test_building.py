@@ -117,4 +117,4 @@ def test_wrong_surroundings(classifier, tmp_path, monkeypatch):
     assert "got 'kubernetes'" in refusal(launcher='kubernetes')
     assert torch.cuda.is_available() or '--amp needs a GPU' in refusal(amp=True)
     monkeypatch.setenv('WORLD_SIZE', '2')
-    assert 'add --launcher pytorch' in refusal()
+    assert 'add `launcher="pytorch"`' in refusal()

@@ -42,10 +42,10 @@ test_evaluator = dict(ann_file='other/val.json')
     assert cfg.val_evaluator.ann_file == '/here/annotations/val.json'
     assert cfg.test_evaluator.ann_file == 'other/val.json'
     (tmp_path / 'b.py').write_text("_base_ = './a.py'\ntrain_dataloader = dict(dataset=dict(data_root='third'))")
-    with pytest.raises(UserError, match=r'--data-root.*b\.py have several roots \(mine, third\)'):
+    with pytest.raises(UserError, match=r'`data_root`.*b\.py have several roots \(mine, third\)'):
         load_config(tmp_path / 'b.py', data_root='/here')
     (tmp_path / 'c.py').write_text("model = dict(type='mmdet.FasterRCNN')")
-    with pytest.raises(UserError, match=r'--data-root.*c\.py have no data_root'):
+    with pytest.raises(UserError, match=r'`data_root`.*c\.py have no data_root'):
         load_config(tmp_path / 'c.py', data_root='/here')
 
 
@@ -81,7 +81,7 @@ def test_options(tmp_path):
     ({'optm_wrapper.optimizer.lr': 1}, "did you mean 'optim_wrapper'"),
     ({'zzz': 1}, 'it has'),
     ({'model.backbone.depth.x': 1}, 'do not fit'),
-    ({'data_root': '/here'}, 'would not see it; set --data-root'),
+    ({'data_root': '/here'}, 'would not see it; set `data_root`'),
     ({'train_pipeline.2.scale': (320, 200)}, 'set train_dataloader.dataset.pipeline instead'),
     ({'model': None}, 'has no model'),
     ({'optim_wrapper.optimizer': 'SGD'}, "optim_wrapper.optimizer: it must be a dictionary, got 'SGD'"),

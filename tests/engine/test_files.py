@@ -59,7 +59,7 @@ def test_weights(tmp_path):
         (
             'Download eca_resnet50_k3557 by hand (https://drive',
             'Or take ECA-ResNet-D',
-            'Or train from scratch: --cfg-options',
+            'Or train from scratch: `cfg_options`',
         ),
         (
             'backbone_weights=FILE',

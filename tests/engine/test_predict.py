@@ -56,7 +56,7 @@ def test_refusals(make, classifier, picture, tmp_path):
     with pytest.warns(UserWarning, match='passed over'):
         assert 'none of the images can be read' in refusal('broken.jpg', 'half.png')
     assert 'a.png, ' in (said := refusal('a.png', 'a.jpg')) and 'would write the same' in said
-    assert '--out-dir: /dev/null/x cannot be made a folder' in refusal('a.png', out_dir='/dev/null/x')
+    assert '`out_dir`: /dev/null/x cannot be made a folder' in refusal('a.png', out_dir='/dev/null/x')
     assert 'is drawn into a folder' in refusal('a.png', out_dir=None, cam='backbone.layer4')
     assert "no layer 'backbone.layer5': there are backbone.conv1, " in refusal('a.png', cam='backbone.layer5')
     assert "no layer 'layer4': there are data_preprocessor, backbone, " in refusal('a.png', cam='layer4')

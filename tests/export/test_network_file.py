@@ -175,7 +175,7 @@ class TestRefuses:
     def test_what_exists(self, classifier, tmp_path):
         file = tmp_path / 'x.ts'
         file.write_text('precious')
-        with pytest.raises(FileExistsError, match='--force'):
+        with pytest.raises(FileExistsError, match='force=True'):
             export(classifier, 'none', file)
         with pytest.raises(ValueError, match=r'differs from PyTorch by .* tolerance 0: nothing is written'):
             export(classifier, 'none', file, **QUICK, tolerance=0, force=True)

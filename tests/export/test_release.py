@@ -36,7 +36,7 @@ def test_round_trip(classifier, checkpoint, tmp_path):
     }  # fmt: skip
     assert 'Results' not in entry and 'no results: ' in str(made)
     assert sorted(f.name for f in made.weights.parent.iterdir()) == [made.weights.name, made.entry_file.name]
-    with pytest.raises(FileExistsError, match='--force'):
+    with pytest.raises(FileExistsError, match='force=True'):
         release(classifier, str(checkpoint), tmp_path / 'new/folder')
 
 

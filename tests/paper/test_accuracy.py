@@ -70,7 +70,7 @@ class TestPredictions:
     ])  # fmt: skip
     def test_one_wrong_file_leaves_the_others(self, predictions, text, sentence):
         found, (problem,) = measure_predictions([TABLE5], [text, f'{ROW}=p.segm.json'], 'a.json')
-        assert problem.startswith(f'--predictions {text}: ') and sentence in problem and ('table5', ROW, 'AP') in found
+        assert problem.startswith(f'`predictions` {text}: ') and sentence in problem and ('table5', ROW, 'AP') in found
 
 
 class TestWorkDirs:

@@ -15,7 +15,7 @@ from eca_mm.errors import UserError
 # What mmengine's Runner takes out of a config.
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 
-# Keys that --cfg-options may add to a config: those of mmengine's Runner, and those of this engine.
+# Keys that ``cfg_options`` may add to a config: those of mmengine's Runner, and those of this engine.
 KNOWN_KEYS = RUNNER_KEYS | {
     'activation_checkpointing', 'compile', 'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn',
     'backbone_weights', 'classes', 'images_per_step', 'max_invalid_losses', 'pictures',
@@ -23,7 +23,7 @@ KNOWN_KEYS = RUNNER_KEYS | {
 
 # Variables that the data loaders copied while the file was read, and where their values are now.
 COPIED = {
-    'data_root': '--data-root, or the data_root of each dataset and the ann_file of each evaluator',
+    'data_root': '`data_root`, or the data_root of each dataset and the ann_file of each evaluator',
     'dataset_type': 'train_dataloader.dataset.type',
     'train_pipeline': 'train_dataloader.dataset.pipeline',
     'val_pipeline': 'val_dataloader.dataset.pipeline',
@@ -44,7 +44,7 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as error:
-        raise UserError(f'--cfg-options do not fit the config: {error}') from error
+        raise UserError(f'`cfg_options` do not fit the config: {error}') from error
 
 
 def move_data(cfg: Config, root: str) -> None:
@@ -59,8 +59,8 @@ def move_data(cfg: Config, root: str) -> None:
     if not moved or len(olds) > 1:
         found = f'several roots ({", ".join(sorted(olds))})' if moved else 'no data_root'
         raise UserError(
-            f'--data-root: the datasets of {cfg.filename} have {found}; set the data_root of each dataset and the ann_file of '
-            'each evaluator by --cfg-options'
+            f'`data_root`: the datasets of {cfg.filename} have {found}; set the data_root of each dataset and the ann_file of '
+            'each evaluator by `cfg_options`'
         )
     for old in olds:
         for dataset in moved:
@@ -74,12 +74,12 @@ def move_data(cfg: Config, root: str) -> None:
 def _check_option(key: str, value: Any, cfg: Config) -> None:
     top = key.split('.')[0]
     if top in COPIED:
-        raise UserError(f'--cfg-options {key}: the dataloaders would not see it; set {COPIED[top]} instead')
+        raise UserError(f'`cfg_options` {key}: the dataloaders would not see it; set {COPIED[top]} instead')
     known = {*cfg, *KNOWN_KEYS}
     if top not in known:
         near = difflib.get_close_matches(top, sorted(known), n=1)
         hint = f'; did you mean {near[0]!r}?' if near else f'; it has {", ".join(sorted(cfg))}'
-        raise UserError(f'--cfg-options {key}: the config has no {top!r}{hint}')
+        raise UserError(f'`cfg_options` {key}: the config has no {top!r}{hint}')
     old: Any = cfg
     for part in key.split('.'):
         if isinstance(old, list):
@@ -87,9 +87,9 @@ def _check_option(key: str, value: Any, cfg: Config) -> None:
         else:
             old = old.get(part) if isinstance(old, dict | Config) else None
     if isinstance(old, dict) and isinstance(value, str | int | float) and not isinstance(value, bool):
-        raise UserError(f'--cfg-options {key}: it must be a dictionary, got {value!r}')
+        raise UserError(f'`cfg_options` {key}: it must be a dictionary, got {value!r}')
     if isinstance(old, int | float) and isinstance(value, str):
-        raise UserError(f'--cfg-options {key}: it must be a number such as {old!r}, got {value!r}')
+        raise UserError(f'`cfg_options` {key}: it must be a number such as {old!r}, got {value!r}')
 
 
 def check_values(cfg: Config) -> None:

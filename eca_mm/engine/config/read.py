@@ -74,7 +74,7 @@ def load_config(
     if 'backbone_weights' in options:  # the value has long been copied to where it is used
         weights = cfg.backbone_weights
         if not isinstance(cfg.model.get('backbone'), dict):
-            raise UserError(f'--cfg-options backbone_weights={weights}: the model of {path} has no backbone')
+            raise UserError(f'`cfg_options` backbone_weights={weights}: the model of {path} has no backbone')
         cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=weights) if weights else None
     cfg.work_dir = os.path.expanduser(work_dir or cfg.get('work_dir') or f'work_dirs/{path.stem}')
     return cfg
