@@ -84,26 +84,27 @@ class Architecture:
             if isinstance(others.get(key), int | str):
                 name += f'-{others.pop(key)}'
         if others.get('deep_stem') and others.get('avg_down'):
-            del others['deep_stem'], others['avg_down']
-            name += '-D'
+            name += '-T' if others.pop('deep_stem') == 'tiered' else '-D'
+            del others['avg_down']
         return name, others
 
     def configs(self) -> list[str]:
         """List the detectors and classifiers in configs/ that have this backbone."""
         (name, others), depth = self._name(), self.arguments.get('depth', self.arguments.get('arch'))
         k = ''.join(map(str, self.kernel_sizes or ()))
+        stem = name[-1].lower() if name.endswith(('-D', '-T')) else ''
         prefixes = {'': '', 'ECALayer': 'eca_', 'SELayer': 'se_'}
         usual = (
             self.attention[0] in (None, dict(type='eca_mm.SELayer', ratio=16))
             and len(set(map(str, self.attention))) == 1
         )
         if k:  # the kernel sizes of the authors, and Eq. 9's
-            usual = f'eca_resnet{depth}_k{k}' in KNOWN if not name.endswith('-D') else k == '5557'
+            usual = k == '5557' if stem else f'eca_resnet{depth}_k{k}' in KNOWN
         if others or depth is None or not usual:
             return []
-        prefix, d = prefixes[''.join(self.layers)], 'd' * name.endswith('-D')
-        detectors = CONFIGS.glob(f'*_rcnn_{prefix}r{depth}{d}_fpn_1x.py') if self.family == 'ResNet' else ()
-        files = [*sorted(detectors), CONFIGS / f'imagenet/{prefix}{self.family.lower()}{depth}{d}.py']
+        prefix = prefixes[''.join(self.layers)]
+        detectors = CONFIGS.glob(f'*_rcnn_{prefix}r{depth}{stem}_fpn_1x.py') if self.family == 'ResNet' else ()
+        files = [*sorted(detectors), CONFIGS / f'imagenet/{prefix}{self.family.lower()}{depth}{stem}.py']
         return [f'configs/{file.relative_to(CONFIGS)}' for file in files if file.is_file()]
 
     def plain_classes(self, library: str, others: Mapping[str, Any]) -> int:

@@ -37,9 +37,8 @@ WRONG = {
         lambda: VGG, {},
         'not the weights of a DenseNet, InceptionV3, MobileNetV2, ResNet, ResNeXt or PreActResNet as mmdet, mmpretrain, ',
     ),
-    'resnext with a tiered stem': (of_timm('ecaresnext50t_32x4d'), {}, 'a stem of 24, 32 and 64 channels, where ResNet-D'),
-    'light resnext': (
-        of_timm('seresnext26d_32x4d'), {}, 'stages of (2, 2, 2, 2) blocks with 3 convolutions each are no ResNeXt-50, 101, 152',
+    'blocks to torchvision': (
+        of_timm('resnet26'), dict(to='torchvision'), 'torchvision has no ResNet with depth=26',
     ),
     'preact resnet': (of_timm('resnetv2_50'), {}, 'these are not the weights of a DenseNet, '),
     'preact resnet to timm': (
@@ -77,11 +76,10 @@ WRONG = {
         lambda: on_meta(torchvision.models.wide_resnet50_2), {},
         'blocks of 128 channels in stage 1, where a ResNet has 64: it is pruned, or wide',
     ),
-    'tiered stem': (
-        of_timm('resnet18', stem_type='deep_tiered', stem_width=32), {}, 'a stem of 24, 32 and 64 channels, where Res',
-    ),
-    'light': (
-        of_timm('resnet10t', stem_type=''), {}, 'stages of (1, 1, 1, 1) blocks with 2 convolutions each are no ResNet-18, 34, 50',
+    'pruned': (of_timm('ecaresnet50d_pruned'), {}, "pruned, or wide; mmpretrain's TIMMBackbone builds such networks of timm"),
+    'another stem': (
+        lambda: changed() | {f'conv1.{i}.weight': torch.ones(n, 3, 3, 3) for i, n in ((0, 16), (3, 20), (6, 64))}, {},
+        'a stem of 16, 20 and 64 channels, where ResNet-D has 32, 32 and 64, and a tiered one 24, 32 and 64',
     ),
     'mixed prefix': (
         lambda: changed() | {f'module.{k}': v for k, v in changed().items()}, {},
@@ -92,7 +90,7 @@ WRONG = {
         '16 missing: backbone.layer4.0.conv1.weight, ',
     ),
     'blocks': (
-        lambda: {k: v for k, v in changed().items() if 'layer3.1' not in k}, {}, 'stages of (2, 2, 1, 2) blocks with 2 conv',
+        lambda: {k: v for k, v in changed().items() if 'layer3.' not in k}, {}, 'stages of (2, 2, 2) blocks with 2 conv',
     ),
     'missing': (lambda: changed(layer1__0__bn2__bias=lambda _: None), {}, '1 missing: backbone.layer1.0.bn2.bias'),
     'missing attention': (

@@ -65,6 +65,17 @@ NETWORKS = {
     'timm ecaresnet50d': (
         of_timm('ecaresnet50d'), "ECAResNet', depth=50, deep_stem=True, avg_down=True, kernel_size=(5, 5, 5, 7)",
     ),
+    'timm ecaresnet26t': (
+        of_timm('ecaresnet26t'), "ECAResNet', depth=26, deep_stem='tiered', avg_down=True, kernel_size=(5, 5, 5, 7)",
+    ),
+    'timm ecaresnetlight': (
+        of_timm('ecaresnetlight'),
+        "ECAResNet', depth=50, stage_blocks=(1, 1, 11, 3), avg_down=True, kernel_size=(5, 5, 5, 7)",
+    ),
+    'timm ecaresnext26t_32x4d': (
+        of_timm('ecaresnext26t_32x4d'),
+        f"AttentionResNeXt', depth=26, deep_stem='tiered', avg_down=True, attention=({', '.join([ECA5] * 3)}, {ECA7})",
+    ),
     'timm resnet18d': (
         of_timm('resnet18d', num_classes=7), "AttentionResNet', depth=18, deep_stem=True, avg_down=True",
     ),
@@ -162,6 +173,10 @@ def test_the_authors_files(tmp_path):
     (lambda: AuthorsResNet((3, 4, 23, 3), 4, (3, 3, 5, 7)), "ECAResNet', depth=101, kernel_size=(3, 3, 5, 7)"),
     (lambda: AuthorsResNet((3, 8, 36, 3), 4, (3, 3, 5, 7)), "ECAResNet', depth=152, kernel_size=(3, 3, 5, 7)"),
     (of_timm('resnet50', block_args=dict(attn_layer='eca')), "ECAResNet', depth=50, kernel_size=(5, 5, 5, 7)"),
+    (of_timm('ecaresnet50t'), "ECAResNet', depth=50, deep_stem='tiered', avg_down=True, kernel_size=(5, 5, 5, 7)"),
+    (of_timm('ecaresnet200d'), "ECAResNet', depth=200, deep_stem=True, avg_down=True, kernel_size=(5, 5, 5, 7)"),
+    (of_timm('ecaresnet269d'), "ECAResNet', depth=269, deep_stem=True, avg_down=True, kernel_size=(5, 5, 5, 7)"),
+    (of_timm('resnet14t'), "AttentionResNet', depth=14, stage_blocks=(1, 1, 1, 1), deep_stem='tiered', avg_down=True"),
     (of_timm('seresnet50'), f"AttentionResNet', depth=50, attention={SE16}"),
     (of_timm('resnet18', in_chans=1), "AttentionResNet', depth=18, in_channels=1"),
     (of_timm('resnext50d_32x4d'), "AttentionResNeXt', depth=50, deep_stem=True, avg_down=True"),

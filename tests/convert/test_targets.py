@@ -26,6 +26,15 @@ NETWORKS = {
         "timm.create_model('resnet18', stem_type='deep', stem_width=32, avg_down=True, num_classes=1000, "
         "block_args=dict(attn_layer='eca'))",
     ),
+    'timm, eca t': (
+        'timm', dict(type='ECAResNet', depth=26, deep_stem='tiered', avg_down=True), 2048,
+        "timm.create_model('resnet26', stem_type='deep_tiered', stem_width=32, avg_down=True, num_classes=1000, "
+        "block_args=dict(attn_layer='eca'))",
+    ),
+    'timm, other blocks': (
+        'timm', dict(type='ECAResNet', depth=10, stage_blocks=(1, 1, 1, 1)), 512,
+        "timm.create_model('resnet18', layers=(1, 1, 1, 1), num_classes=1000, block_args=dict(attn_layer='eca'))",
+    ),
     'timm, se': (
         'timm', dict(type='AttentionResNet', depth=18,
                      attention=[dict(type=SE, ratio=ratio, bias=True) for ratio in (8, 16, 16, 16)]), 512,
@@ -109,6 +118,10 @@ def test_lines(build, line):
     'torchvision.models.resnet101(groups=32, width_per_group=8, num_classes=1000)',
     'torchvision.models.resnet101(groups=64, width_per_group=4, num_classes=1000)',
     'torchvision.models.resnet152(groups=32, width_per_group=4, num_classes=1000)',
+    "timm.create_model('resnet50', layers=(1, 1, 11, 3), avg_down=True, num_classes=1000, block_args=dict(attn_layer='eca'))",
+    "timm.create_model('resnet50', layers=(3, 30, 48, 8), stem_type='deep', stem_width=32, avg_down=True, num_classes=1000, "
+    "block_args=dict(attn_layer='eca'))",
+    "timm.create_model('resnet200', num_classes=0)",
     'torchvision.models.densenet169(num_classes=1000)',
     'torchvision.models.inception_v3(num_classes=9, aux_logits=True, init_weights=False)',
     "timm.create_model('resnet101', cardinality=32, base_width=16, num_classes=1000)",

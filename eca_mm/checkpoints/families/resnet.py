@@ -15,10 +15,13 @@ from eca_mm.errors import UserError
 
 RESNETS = {  # depth: convolutions of a block, blocks of each stage
     18: (2, (2, 2, 2, 2)),
+    26: (3, (2, 2, 2, 2)),
     34: (2, (3, 4, 6, 3)),
     50: (3, (3, 4, 6, 3)),
     101: (3, (3, 4, 23, 3)),
     152: (3, (3, 8, 36, 3)),
+    200: (3, (3, 24, 36, 3)),
+    269: (3, (3, 30, 48, 8)),
 }
 PREACT_RESNETS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 
@@ -45,19 +48,34 @@ _PATTERN = r'layer\d\.\d+\.conv\d\.weight'
 _STAGE_VALUES = list(product((1, 2, 4, 8, 16), repeat=4))  # of strides and dilations
 
 
+def _blocks(arguments: Mapping[str, Any]) -> tuple[int, tuple[int, ...]]:
+    """Return the convolutions of a block, and the blocks of each stage."""
+    if counts := arguments.get('stage_blocks'):
+        return (arguments['depth'] - 2) // sum(counts), counts
+    return RESNETS[arguments['depth']]
+
+
 def _to_torchvision(network: Architecture) -> Target:
     others = dict(network.arguments)
-    depth, widths = others.pop('depth'), _group_arguments(network, others, 'groups', 'width_per_group')
+    widths = _group_arguments(network, others, 'groups', 'width_per_group')
+    if (depth := others['depth']) in (18, 34, 50, 101, 152):
+        del others['depth']
     values = widths | dict(num_classes=network.plain_classes('torchvision', others))
     return Target(f'torchvision.models.resnet{depth}({arguments(values)})', 'fc.')
 
 
 def _to_timm(network: Architecture) -> Target:
     others = dict(network.arguments)
-    depth, theirs = others.pop('depth'), _group_arguments(network, others, 'cardinality', 'base_width')
+    depth, counts = others.pop('depth'), others.pop('stage_blocks', None)
+    theirs: dict[str, Any] = {}
+    if counts or depth == 269:  # for which timm has no plain network by name
+        convs, counts = _blocks(network.arguments)
+        depth, theirs = 18 if convs == 2 else 50, dict(layers=counts)
+    theirs |= _group_arguments(network, others, 'cardinality', 'base_width')
     deep = others.pop('deep_stem', False)
     if deep:
-        theirs |= dict(stem_type='deep', stem_width=others.pop('stem_channels', 64) // 2)
+        stem = 'deep_tiered' if deep == 'tiered' else 'deep'
+        theirs |= dict(stem_type=stem, stem_width=others.pop('stem_channels', 64) // 2)
     for ours, name in (('avg_down', 'avg_down'), ('in_channels', 'in_chans')):
         if ours in others:
             theirs[name] = others.pop(ours)
@@ -86,7 +104,7 @@ def _timm_attention(network: Architecture) -> str | None:
     """
     if not network.layers:
         return None
-    channels = [64 * 2**stage * (4 if network.arguments['depth'] >= 50 else 1) for stage in range(4)]
+    channels = [64 * 2**stage * (4 if _blocks(network.arguments)[0] == 3 else 1) for stage in range(4)]
     if network.kernel_sizes:
         sizes = dict(zip(channels, network.kernel_sizes, strict=True))
         if all(k == _default_kernel_size(c) for c, k in sizes.items()):
@@ -112,7 +130,8 @@ class ResNet(Family):
     """ResNet, and the base class of its relatives.
 
     Attributes:
-        depths: Depth -> convolutions of a block, blocks of each stage.
+        depths: Depth -> convolutions of a block, blocks of each stage. Other blocks have ``stage_blocks``.
+        convolutions: Numbers of convolutions that its blocks may have.
         avg_down: Key that only networks with ``avg_down=True`` have.
     """
 
@@ -136,6 +155,7 @@ class ResNet(Family):
     classifier_config = 'eca_mm::imagenet/resnet50.py'
     detector_stages = (0, 1, 2, 3)
     depths = RESNETS
+    convolutions = (2, 3)
     avg_down = 'layer2.0.downsample.2.weight'
 
     def config_only(self, arguments: Mapping[str, Any], config: Mapping[str, Any]) -> ConfigOnly:
@@ -144,7 +164,7 @@ class ResNet(Family):
         table['multi_grid'] = None, ()  # mmseg's ways to dilate the blocks of one stage differently
         if config.get('dilations', ones) != ones:
             table['contract_dilation'] = False, ()
-        if arguments['depth'] < 50:
+        if _blocks(arguments)[0] == 2:
             return table
         return dict(style=('pytorch', ['caffe'])) | table  # the convolution of a bottleneck that has its stride
 
@@ -155,21 +175,22 @@ class ResNet(Family):
 
     def arguments(self, backbone: Tensors, counts: tuple[int, ...]) -> dict[str, Any]:
         convs = 3 if any(re.fullmatch(r'layer\d\.\d+\.conv3\.weight', key) for key in backbone) else 2
-        depth = next((depth for depth, blocks in self.depths.items() if blocks == (convs, counts)), None)
-        if depth is None:
+        if len(counts) != 4 or convs not in self.convolutions:
+            blocks = ' or '.join(map(str, self.convolutions))
             raise UserError(
-                f'stages of {counts} blocks with {convs} convolutions each are no {self.name}-'
-                f'{", ".join(map(str, self.depths))}'
+                f'stages of {counts} blocks with {convs} convolutions each are no {self.name}: it has 4 stages, and blocks of '
+                f'{blocks} convolutions'
             )
-        found: dict[str, Any] = dict(depth=depth)
+        found: dict[str, Any] = dict(depth=2 + convs * sum(counts))
+        if self.depths.get(found['depth']) != (convs, counts):
+            found['stage_blocks'] = counts
         deep = any(key.startswith('stem.') for key in backbone)
         if deep:
-            found['deep_stem'] = True
+            found['deep_stem'] = _stem_type(backbone)
         first, last = ('stem.0.conv.weight', 'stem.2.conv.weight') if deep else ('conv1.weight', 'conv1.weight')
         for name, key, dim, default in (('stem_channels', last, 0, 64), ('in_channels', first, 1, 3)):
             if (size := size_of(backbone, key, dim, default)) != default:
                 found[name] = size
-        _check_stem(backbone, found.get('stem_channels', 64) // 2)
         if self.avg_down in backbone:
             found['avg_down'] = True
         return found | self.widths(backbone)
@@ -183,7 +204,8 @@ class ResNet(Family):
         for stage, usual in enumerate((64, 128, 256, 512), 1):
             if (channels := size_of(backbone, f'layer{stage}.0.conv1.weight', 0, usual)) != usual:
                 raise UserError(
-                    f'blocks of {channels} channels in stage {stage}, where a ResNet has {usual}: it is pruned, or wide'
+                    f'blocks of {channels} channels in stage {stage}, where a ResNet has {usual}: it is pruned, or wide; '
+                    "mmpretrain's TIMMBackbone builds such networks of timm"
                 )
         return {}
 
@@ -193,6 +215,7 @@ class ResNeXt(ResNet):
 
     name = 'ResNeXt'
     depths = {depth: blocks for depth, blocks in RESNETS.items() if blocks[0] == 3}
+    convolutions = (3,)
 
     def recognises(self, weights: Tensors) -> bool:
         inputs = [size_of(weights, f'backbone.layer1.0.conv{i}.weight', dim, 0) for i, dim in ((1, 0), (2, 1))]
@@ -210,19 +233,27 @@ class PreActResNet(ResNet):
     name = 'PreActResNet'
     targets = {}
     depths = {depth: (3, blocks) for depth, blocks in PREACT_RESNETS.items()}
+    convolutions = (3,)
     avg_down = 'layer2.0.downsample.1.weight'
 
     def recognises(self, weights: Tensors) -> bool:
         return 'backbone.layer4.norm.weight' in weights
 
 
-def _check_stem(backbone: Tensors, half: int) -> None:
-    """Raise UserError for a deep stem with other channels than ResNet-D's."""
+def _stem_type(backbone: Tensors) -> bool | str:
+    """Return ``deep_stem``: True or 'tiered'; raise UserError for other channels than those of ResNet-D or timm's ``t``."""
+    last = size_of(backbone, 'stem.2.conv.weight', 0, 64)
+    half = last // 2
     stem = [size_of(backbone, f'stem.{i}.conv.weight', 0, half) for i in range(2)]
-    if stem != [half, half]:
-        raise UserError(
-            f'a stem of {stem[0]}, {stem[1]} and {2 * half} channels, where ResNet-D has {half}, {half} and {2 * half}'
-        )
+    if stem == [half, half]:
+        return True
+    tiered = 3 * (half // 4)
+    if stem == [tiered, half]:
+        return 'tiered'
+    raise UserError(
+        f'a stem of {stem[0]}, {stem[1]} and {last} channels, where ResNet-D has {half}, {half} and {last}, and a tiered one '
+        f'{tiered}, {half} and {last}'
+    )
 
 
 FAMILIES = (ResNet(), ResNeXt(), PreActResNet())

@@ -199,12 +199,7 @@ class AttentionResNet(Backbone):
     """
 
     blocks: dict[int, type[ResidualBlock]] = {2: BasicBlock, 3: Bottleneck}  # by their convolutions
-    depths: Mapping[int, tuple[int, Sequence[int]]] = {
-        **RESNETS,
-        26: (3, (2, 2, 2, 2)),
-        200: (3, (3, 24, 36, 3)),
-        269: (3, (3, 30, 48, 8)),
-    }  # depth: convolutions of a block, blocks of each stage
+    depths: Mapping[int, tuple[int, Sequence[int]]] = RESNETS  # depth: convolutions of a block, blocks of each stage
 
     def __init__(
         self,
