@@ -19,7 +19,16 @@ from eca_mm.checkpoints.fit import another_network, check_model
 from eca_mm.checkpoints.keys import find_layout, to_ours
 from eca_mm.checkpoints.known import check_kernel_sizes, timm_weights
 from eca_mm.checkpoints.reading import import_safetensors, read_checkpoint
-from eca_mm.checkpoints.weights import COUNTERS, check_fit, check_values, find_weights, is_weights, shorten, weights_of
+from eca_mm.checkpoints.weights import (
+    COUNTERS,
+    adapt_input_channels,
+    check_fit,
+    check_values,
+    find_weights,
+    is_weights,
+    shorten,
+    weights_of,
+)
 from eca_mm.errors import UserError
 from eca_mm.output import write_atomically
 
@@ -144,13 +153,19 @@ def _reason(key: str, value: Any) -> str:
     return 'state of the training, not weights'
 
 
-def load_backbone(backbone: nn.Module, source: str) -> None:
+def load_backbone(backbone: nn.Module, source: str, *, adapt_input: bool = False) -> None:
     """Load pretrained weights into a backbone; every weight of the backbone must be in the file.
 
     Takes any source of :func:`read_weights` in any layout that ``tools/convert_checkpoint.py`` reads: bare backbones, the
     authors', torchvision's and timm's classifiers, and the classifiers and detectors that OpenMMLab trains. Classifiers, necks,
     heads, and stages that the backbone lacks are ignored. A layer that the backbone names in its ``classifiers`` keeps its own
     weights if the file has another number of classes.
+
+    Args:
+        backbone: Whose parameters are set.
+        source: See :func:`read_weights`.
+        adapt_input: Whether to adapt a first convolution of three input channels to the backbone's number, as timm's
+            ``in_chans`` does: see :func:`~eca_mm.checkpoints.weights.adapt_input_channels`.
 
     Raises:
         UserError: As :func:`read_weights`, :func:`find_layout`, :func:`check_kernel_sizes`, :func:`check_fit` and
@@ -169,11 +184,16 @@ def load_backbone(backbone: nn.Module, source: str) -> None:
     own = backbone.state_dict()
     heads: Any = getattr(backbone, 'classifiers', ())
     weights |= {k: own[k] for k in weights if k.startswith(heads) and k in own and own[k].shape != weights[k].shape}
+    adapted = adapt_input_channels(own, weights)
+    option = '; adapt_input=True in init_cfg adapts the first convolution to the number of channels'
+    advice = option if not adapt_input and any(adapted[key] is not weights[key] for key in weights) else ''
+    if adapt_input:
+        weights = adapted
     try:
         check_fit(own, weights, what)
     except UserError as error:
         words = another_network(own, file.tensors, source, file.config)
-        raise UserError(words or str(error)) from error
+        raise UserError(f'{words or error}{advice}') from error
     check_values(weights, source)
     _compare_config(backbone, file.config, what, ['style'])  # a pretrained backbone is often dilated on purpose
     backbone.load_state_dict(weights, strict=False)

@@ -118,6 +118,30 @@ def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: st
         raise UserError(f'{what}: {"; ".join(found)}')
 
 
+def adapt_input_channels(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Adapt the first convolution's weights from three input channels to those of a model, as timm's ``in_chans`` does.
+
+    For one channel they are summed over the three. For more, they are repeated in order (R, G, B, R, ...) and multiplied by
+    3 / channels, so that an image of equal channels gives the features of a grey one. Other weights stay as they are.
+
+    Args:
+        own: State dict of the model.
+        weights: By the same keys.
+    """
+    adapted = dict(weights)
+    for key, value in weights.items():
+        if key not in own or value.ndim != 4 or value.shape[1] != 3:
+            continue
+        rows, channels, *size = own[key].shape
+        if channels == 3 or value.shape != (rows, 3, *size):
+            continue
+        if channels == 1:
+            adapted[key] = value.sum(1, keepdim=True)
+        else:
+            adapted[key] = value.repeat(1, -(-channels // 3), 1, 1)[:, :channels] * (3 / channels)
+    return adapted
+
+
 def first_names(names: Collection[object], count: int = 4, between: str = ', ') -> str:
     """Join the first of many names, for a message.
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import timm
 import torch
 import torchvision
 
@@ -52,6 +53,29 @@ def test_torchvision(tmp_path):
     target.init_weights()  # mmpretrain would set the last norms to zero after it, were the weights not pretrained
     assert target.layer4[1].bn2.weight.equal(source.layer4[1].bn2.weight)
     assert target.conv1.weight.equal(source.conv1.weight)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4, 7])
+@pytest.mark.parametrize('name', ['resnet18', 'resnet18d'])
+def test_other_numbers_of_input_channels(name, channels, tmp_path):
+    """As timm's ``in_chans`` makes of the same weights, to the last bit."""
+    theirs = timm.create_model(name)
+    key = 'stem.0.conv.weight' if name.endswith('d') else 'conv1.weight'
+    expected = timm.models.adapt_input_conv(channels, next(theirs.parameters()).detach())
+    deep = dict(deep_stem=True, avg_down=True) if name.endswith('d') else {}
+    file = dict(type='Pretrained', checkpoint=save(tmp_path / 'a.pth', theirs.state_dict()))
+    with pytest.raises(ValueError, match='; adapt_input=True in init_cfg adapts the first'):
+        AttentionResNet(18, in_channels=channels, init_cfg=file, **deep).init_weights()
+    target = AttentionResNet(18, in_channels=channels, init_cfg=dict(file, adapt_input=True), **deep)
+    target.init_weights()
+    assert target.state_dict()[key].equal(expected)
+    assert target.layer4[1].conv2.weight.equal(theirs.layer4[1].conv2.weight)
+
+
+def test_adapted_input_is_refused_where_more_differs(weights, tmp_path):
+    file = save(tmp_path / 'a.pth', weights)
+    with pytest.raises(ValueError, match='of a ResNet-18 with ECA, .*, and the model has a ResNet-34'):
+        load_backbone(ECAResNet(34, in_channels=1), file, adapt_input=True)
 
 
 ECA18 = 'ResNet-18 with ECA, k = 3, 5, 5, 5'

@@ -88,7 +88,8 @@ SENTENCES = {
     ),
     'a pruned network': (
         CLASSIFIER, of_timm('ecaresnet50d_pruned'),
-        'is of no network here: blocks of 47 channels in stage 1, where a ResNet has 64: it is pruned, or wide',
+        'is of no network here: blocks of 47 channels in stage 1, where a ResNet has 64: it is pruned, or wide; '
+        "mmpretrain's TIMMBackbone builds such networks of timm",
     ),
     'another library': (CLASSIFIER, of_timm('eca_nfnet_l0'), 'does not fit the config: 281 missing: backbone.conv1.weight, '),
     'other classes': (

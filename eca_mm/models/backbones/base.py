@@ -33,7 +33,8 @@ class Backbone(BaseModule):
         configs = self.init_cfg if isinstance(self.init_cfg, (list, tuple)) else [self.init_cfg]
         pretrained = [cfg for cfg in configs if cfg and cfg['type'] in ('Pretrained', PretrainedInit)]
         for cfg in pretrained:
-            load_backbone(self, cfg['checkpoint'])  # which leaves nothing for other configs of a list to do
+            options = {'adapt_input': cfg['adapt_input']} if 'adapt_input' in cfg else {}
+            load_backbone(self, cfg['checkpoint'], **options)  # other configs of a list have nothing left to do
         if not pretrained:
             self.draw_weights()
 
