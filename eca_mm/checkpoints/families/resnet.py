@@ -155,7 +155,7 @@ class ResNet(Family):
     classifier_config = 'eca_mm::imagenet/resnet50.py'
     detector_stages = (0, 1, 2, 3)
     depths = RESNETS
-    convolutions = (2, 3)
+    convolutions: tuple[int, ...] = (2, 3)
     avg_down = 'layer2.0.downsample.2.weight'
 
     def config_only(self, arguments: Mapping[str, Any], config: Mapping[str, Any]) -> ConfigOnly:
