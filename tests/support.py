@@ -31,14 +31,22 @@ def short(epochs=2, **changes):
     return {**options, **{key.replace('__', '.'): value for key, value in changes.items()}}
 
 
-def train_shortly(config, work_dir, resume=None, overwrite=False, checkpoint_every=None, **changes):
+def train_shortly(
+    config, work_dir, resume=None, overwrite=False, checkpoint_every=None, resume_with_changes=False, **changes
+):
     """Trains a config with :func:`short`; whatever happens, the process is left as it was. Returns the summary."""
     cfg = load_config(config, work_dir=str(work_dir), cfg_options=short(**changes))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         before = _state_of_the_process()
         try:
-            return train(cfg, resume=resume, overwrite=overwrite, checkpoint_every=checkpoint_every)
+            return train(
+                cfg,
+                resume=resume,
+                overwrite=overwrite,
+                checkpoint_every=checkpoint_every,
+                resume_with_changes=resume_with_changes,
+            )
         finally:
             assert _state_of_the_process() == before
 

@@ -15,6 +15,11 @@ def make_parser() -> argparse.ArgumentParser:
     p = run_parser(__doc__)
     p.add_argument('--resume', nargs='?', const='auto', help='go on from the newest checkpoint, or from the one named')
     p.add_argument(
+        '--resume-with-changes',
+        action='store_true',
+        help="with --resume: take settings that differ from the checkpoint's and make another run",
+    )
+    p.add_argument(
         '--overwrite', action='store_true', help='remove the checkpoints of an earlier run in the work directory'
     )
     p.add_argument(
@@ -37,6 +42,7 @@ def run(a: argparse.Namespace) -> None:
         from mmengine.dist import is_main_process
 
         from eca_mm.engine import load_config, train
+        from eca_mm.streams import lenient_streams
 
     cfg = load_config(a.config, data_root=a.data_root, work_dir=a.work_dir, cfg_options=a.cfg_options)
     summary = train(
@@ -49,6 +55,8 @@ def run(a: argparse.Namespace) -> None:
         compile=a.compile,
         seed=a.seed,
         skip_unreadable=a.skip_unreadable,
+        resume_with_changes=a.resume_with_changes,
     )
     if is_main_process():
-        print(name_flags(str(summary)))
+        with lenient_streams():  # the run has succeeded
+            print(name_flags(str(summary)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -22,7 +23,10 @@ from eca_mm.engine.config.parts import annotation_files, evaluates_masks, scope_
 from eca_mm.engine.files import check_first_image
 from eca_mm.engine.loading import with_components
 from eca_mm.engine.preflight import check_classes, check_evaluated_file
+from eca_mm.engine.resumption.changes import REFUSED, Change, RunRecord, check_changes
+from eca_mm.engine.resumption.changes import table as changes_table
 from eca_mm.engine.resumption.loops import ResumableEpochs
+from eca_mm.engine.resumption.optimization import load_optimizer, load_optimizer_with_new_settings, take_new_schedule
 from eca_mm.engine.resumption.removing import SafeCheckpointHook
 from eca_mm.engine.resumption.resuming import resume_position
 from eca_mm.engine.resumption.saving import WRITING, PreemptionHook
@@ -50,8 +54,10 @@ class StrictRunner(Runner):
         strict: Whether the weights of ``load_from`` must fit; those of a resumed run always must.
         batch: The split of the batch, which the message hub keeps, hence the checkpoints do.
         skip_unreadable: How many images of the training set may be unreadable.
+        record: What decides the weights of the run; checkpoints hold it, and a resumed run is compared with it.
 
     Attributes:
+        changes: The differences from the run that the resumed checkpoint was written by.
         last_checkpoint: What this run has written last, or was resumed from; None before the first.
         last_saved_iter: The iteration of that checkpoint.
         resumed_iter: The iteration that this run began at.
@@ -75,8 +81,16 @@ class StrictRunner(Runner):
     build_param_scheduler = _saying('a schedule (param_scheduler)', Runner.build_param_scheduler)
 
     def __init__(
-        self, cfg: Config, *, strict: bool = False, batch: Batch | None = None, skip_unreadable: int = 0
+        self,
+        cfg: Config,
+        *,
+        strict: bool = False,
+        batch: Batch | None = None,
+        skip_unreadable: int = 0,
+        record: RunRecord | None = None,
     ) -> None:
+        self.record = record
+        self.changes: list[Change] = []
         self.skip_unreadable = skip_unreadable
         self.resuming = bool(cfg.get('resume'))
         self.strict = strict or self.resuming
@@ -169,6 +183,8 @@ class StrictRunner(Runner):
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         if meta := kwargs.get('meta'):
             kwargs['meta'] = meta | dict(steps=meta['iter'] // self.accumulation)
+            if self.record is not None and is_main_process():
+                kwargs['meta']['run'] = self.record.describe(self.train_dataloader.dataset)
         super().save_checkpoint(out_dir, filename, *args, **kwargs)
         if not filename.startswith('best_'):  # the hook's copy, without the optimiser
             self.last_saved_iter = (kwargs.get('meta') or {}).get('iter', self.last_saved_iter)
@@ -195,15 +211,17 @@ class StrictRunner(Runner):
                 f'--cfg-options load_from={file}'
             )
         if self.resuming:
-            optimizer = getattr(self.optim_wrapper, 'optimizer', self.optim_wrapper)
-            try:  # here and not in mmengine, which has more in it that raises these
-                self.optim_wrapper.load_state_dict(checkpoint.pop('optimizer'))
-            except (KeyError, ValueError) as error:
-                raise UserError(
-                    f'{file} holds the state of another optimiser than {type(optimizer).__name__} with its parameters ({error}): '
-                    f'resume with the optim_wrapper that it was trained with, or start from its weights, --cfg-options '
-                    f'load_from={file}'
-                ) from error
+            if self.record is not None and 'run' in self.loaded_meta:
+                self.changes = self.record.compare(self.loaded_meta['run'], self.train_dataloader.dataset)
+            load = load_optimizer_with_new_settings if self.new_optimization else load_optimizer
+            load(self, checkpoint.pop('optimizer'), str(file))
+
+    @property
+    def new_optimization(self) -> bool:
+        """Whether a resumed run takes other settings of the optimiser or its schedules than the checkpoint's."""
+        names = ('optim_wrapper', 'param_scheduler')
+        changed = any(change.effect == REFUSED and change.key.startswith(names) for change in self.changes)
+        return changed and self.record is not None and self.record.with_changes
 
     def resume(self, filename: str, **kwargs: Any) -> None:
         """Resumes weights, optimiser, schedules, counters and the place in the epoch.
@@ -212,15 +230,38 @@ class StrictRunner(Runner):
             UserError: If the checkpoint cannot be read, its weights or the state of its optimiser do not fit, or it holds weights
                 only; also as :func:`resume_position`.
         """
+        seed = self.seed
         super().resume(filename, **kwargs)
+        if self.record is not None and self.record.with_changes and self.seed != seed:
+            self._randomness_cfg.update(seed=seed)
+            self.set_randomness(**self._randomness_cfg)
         loader, theirs = self.train_dataloader, self.message_hub.runtime_info.get('batch')
         parts: list[Any] = [loader.sampler, self.batch_sampler, self.batch_sampler and self.batch_sampler.sampler]
         for part in parts:
             if hasattr(part, 'seed'):
-                part.seed = self.seed  # the checkpoint's
+                part.seed = self.seed  # the checkpoint's, unless a new one is wanted
         resume_position(self, filename, theirs)
+        self._report_changes(filename)
+        if self.new_optimization:
+            take_new_schedule(self)
         self.message_hub.update_info('batch', self.batch and asdict(self.batch))
         self.resumed_iter = self.last_saved_iter = self.iter
+
+    def _report_changes(self, file: str) -> None:
+        if self.record is None:
+            return
+        if 'run' not in self.loaded_meta:
+            self.logger.warning(f'{file} does not say with which settings it was trained: they are not compared')
+        check_changes(self.changes, file, self.record.with_changes)
+        if self.changes:
+            self.logger.warning(f'Settings that differ from those of {file}:\n{changes_table(self.changes)}')
+        self.cfg.randomness = dict(self.cfg.get('randomness') or {}, seed=self.seed)
+        super().dump_config()  # what runs
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory; of a resumed run only after it is compared with the checkpoint's."""
+        if not self.resuming:
+            super().dump_config()
 
 
 def bare_model(model: Any) -> Any:

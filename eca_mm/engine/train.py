@@ -20,6 +20,7 @@ from eca_mm.engine.files import check_data, check_weights, require
 from eca_mm.engine.invalid_loss import InvalidLossHook
 from eca_mm.engine.pictures import PicturesHook
 from eca_mm.engine.restored import restored_globals
+from eca_mm.engine.resumption.changes import RunRecord
 from eca_mm.engine.resumption.randomness import SeedHook
 from eca_mm.engine.resumption.saving import PreemptionHook
 from eca_mm.engine.resumption.stopping import Signals, Stop
@@ -43,6 +44,7 @@ def train(
     compile: bool = False,
     seed: int | None = None,
     skip_unreadable: int = 0,
+    resume_with_changes: bool = False,
 ) -> Summary:
     """Trains what the config describes and validates as often as it says.
 
@@ -61,6 +63,7 @@ def train(
         seed: Of weights, sampling and augmentation; None for the config's, or 0.
         skip_unreadable: How many images of the training set may be unreadable, in each process: random others take their
             places, and the summary names them. An unreadable image of the validation set always ends the run.
+        resume_with_changes: Take settings that differ from the checkpoint's and make another run, which else are refused.
 
     Raises:
         MissingFileError: If data, weights or the checkpoint are missing.
@@ -87,7 +90,8 @@ def train(
         old = _set_checkpoint(cfg, resume, overwrite, restarted)
         preemption = PreemptionHook(signals, checkpoint_every, timeout_of(cfg))
         try:
-            return _train(cfg, processes, skip_unreadable, preemption, old)
+            record = RunRecord(cfg, resume_with_changes)
+            return _train(cfg, processes, skip_unreadable, preemption, old, record)
         except (Stop, Exception) as error:
             # Outside the steps a signal raises wherever the process is, and libraries make other exceptions of it.
             if isinstance(error, UserError | Interrupted) or not signals.received or signals.finishing:
@@ -96,7 +100,9 @@ def train(
             raise Interrupted(f'stopped by {name} before the training began', 128 + signals.received) from None
 
 
-def _train(cfg: Config, processes: int, skip_unreadable: int, preemption: PreemptionHook, old: list[Path]) -> Summary:
+def _train(
+    cfg: Config, processes: int, skip_unreadable: int, preemption: PreemptionHook, old: list[Path], record: RunRecord
+) -> Summary:
     check_data(cfg, 'train_dataloader', 'val_dataloader')
     if cfg.get('load_from'):  # what it lacks of the backbone is looked for when the model is there to tell
         local_file(cfg.load_from)
@@ -106,7 +112,7 @@ def _train(cfg: Config, processes: int, skip_unreadable: int, preemption: Preemp
         cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint, or that is refused
     batch = apply_batch(cfg, processes)
 
-    runner = StrictRunner(cfg, batch=batch, skip_unreadable=skip_unreadable)
+    runner = StrictRunner(cfg, batch=batch, skip_unreadable=skip_unreadable, record=record)
     if cfg.get('load_from') and not cfg.resume:
         _prefer_load_from(cfg, runner)
     runner.build_loop('train')

@@ -16,8 +16,15 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from eca_mm.engine.resumption.hook_states import hook_states, load_hook_states
 from eca_mm.engine.resumption.stopping import Signals, Stop
-from eca_mm.engine.resumption.work_dir import last_validated, resume_checkpoints, steps_of, write_validated
+from eca_mm.engine.resumption.work_dir import (
+    last_validated,
+    resume_checkpoints,
+    steps_of,
+    validated_state,
+    write_validated,
+)
 from eca_mm.errors import UserError
 from eca_mm.output import FULL, write_atomically
 
@@ -81,12 +88,35 @@ class PreemptionHook(Hook):
     def before_train(self, runner: Any) -> None:
         if is_distributed():  # on CPUs, so that no GPU is waited for
             self.group = torch.distributed.new_group(backend='gloo', timeout=timedelta(seconds=self.timeout))
+        if runner.resuming:
+            self._load_validated_state(runner)
         if is_main_process():
             with contextlib.suppress(OSError):  # Windows opens no folders
                 self._folder = os.open(runner.work_dir, os.O_RDONLY)
             self._kept = sorted(resume_checkpoints(runner.work_dir), key=steps_of)
             if last_validated(runner.work_dir) > runner.steps:  # of a run that is overwritten
                 write_validated(runner.work_dir, runner.steps, {})
+
+    @staticmethod
+    def _load_validated_state(runner: Any) -> None:
+        """Load the state of hooks after the validation at this place, which came after the checkpoint was written."""
+        folder = runner.last_checkpoint.parent
+        if last_validated(folder) != runner.steps:
+            return
+        state = validated_state(folder)
+        load_hook_states(runner, state)
+        if state.get('stopped') and not any(change.key.startswith('custom_hooks') for change in runner.changes):
+            runner.logger.info(
+                'The training was stopped early, by a hook of the config: there is nothing left to train'
+            )
+            runner.train_loop.stop_training = True
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint['hooks'] = hook_states(runner)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        if runner.resuming:
+            load_hook_states(runner, checkpoint.get('hooks'))
 
     def before_train_epoch(self, runner: Any) -> None:
         self.signals.finishing = True
@@ -264,7 +294,9 @@ class PreemptionHook(Hook):
         self._validating = False
         if is_main_process() and self.failure is None:
             try:
-                write_validated(runner.work_dir, runner.steps, metrics or {})  # the best checkpoint is there
+                write_validated(
+                    runner.work_dir, runner.steps, metrics or {}, hook_states(runner)
+                )  # the best checkpoint is there
             except OSError as error:
                 self.failure = self.failure or error
         if self.failure is not None:
@@ -277,8 +309,10 @@ class PreemptionHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         self._wait(runner)
-        if self.failure is not None:
+        stopped = getattr(runner.train_loop, 'stop_training', False) and runner.iter > runner.resumed_iter
+        if self.failure is not None or stopped:
             self.finish(runner, runner.epoch, runner.iter)
+        if self.failure is not None:
             self._raise_failure(runner)
         if is_main_process() and runner.last_checkpoint and not runner.last_checkpoint.name.startswith('resume_'):
             for old in resume_checkpoints(runner.work_dir):

@@ -205,10 +205,13 @@ def _some(files: list[Path]) -> str:
     return ', '.join(f.name for f in files[:4]) + ', ...' * (len(files) > 4)
 
 
-def write_validated(folder: str | Path, steps: int, metrics: dict[str, Any]) -> None:
-    """Record that the validation after so many steps of the optimiser was finished, and its metrics."""
+def write_validated(
+    folder: str | Path, steps: int, metrics: dict[str, Any], state: dict[str, Any] | None = None
+) -> None:
+    """Record that the validation after so many steps of the optimiser was finished, its metrics, and the state of hooks then."""
     numbers = {key: float(value) for key, value in metrics.items() if isinstance(value, int | float)}
-    write_atomically(Path(folder) / VALIDATED, json.dumps(dict(steps=steps, metrics=numbers), indent=2) + '\n')
+    content = dict(steps=steps, metrics=numbers, **(dict(state=state) if state else {}))
+    write_atomically(Path(folder) / VALIDATED, json.dumps(content, indent=2, default=str) + '\n')
 
 
 def last_validated(folder: str | Path) -> int:
@@ -216,3 +219,10 @@ def last_validated(folder: str | Path) -> int:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return int(json.loads((Path(folder) / VALIDATED).read_text())['steps'])
     return -1
+
+
+def validated_state(folder: str | Path) -> dict[str, Any]:
+    """The state of hooks after the last validation that was finished; {} if none is known."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        return dict(json.loads((Path(folder) / VALIDATED).read_text())['state'])
+    return {}
