@@ -94,7 +94,7 @@ def _read(file: str | Path) -> Any:
         return json.loads(Path(file).read_bytes())
     except (FileNotFoundError, IsADirectoryError) as error:
         raise MissingFileError(f'file not found: {file}') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f'{file} is not JSON, or only a part of it: {error}') from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from eca_mm.cli.flags import name_flags
 from eca_mm.errors import Interrupted, UserError
+from eca_mm.streams import drop_unwritten, lenient_streams
 
 
 def run_tool(call: Callable[[], None], *, traceback: bool = False) -> None:
@@ -18,6 +19,22 @@ def run_tool(call: Callable[[], None], *, traceback: bool = False) -> None:
         call: Runs the tool.
         traceback: Raise a :class:`UserError` with its traceback as well.
     """
+    try:
+        with lenient_streams() as (out, _):
+            try:
+                _run(call, traceback)
+            finally:
+                _leave_process_group()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            drop_unwritten(stream)
+    if out.error is not None and not isinstance(out.error, BrokenPipeError):
+        sys.exit(
+            f'error: standard output cannot be written ({out.error.strerror}): what the tool printed is incomplete'
+        )
+
+
+def _run(call: Callable[[], None], traceback: bool) -> None:
     try:
         call()
     except UserError as error:
@@ -35,8 +52,6 @@ def run_tool(call: Callable[[], None], *, traceback: bool = False) -> None:
             f'\nThis {type(error).__name__} was not expected. Unless memory, disk or network failed, it is a bug in eca_mm, in a '
             'library or in a module of your own: report it with the lines above, the command, and what tools/doctor.py prints.'
         )
-    finally:
-        _leave_process_group()
 
 
 def _leave_process_group() -> None:

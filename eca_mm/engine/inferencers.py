@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 from mmengine.dataset import default_collate
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -93,8 +94,18 @@ def _classifier(cfg: Any, model: Any) -> Any:
     return Inferencer(model, classes=model.dataset_meta.get('classes'))
 
 
+def read_image(file: str) -> Any:
+    """An image in BGR, or None. OpenCV gets its bytes: it opens no names that are not UTF-8, and would wait for a pipe."""
+    path = Path(file)
+    try:
+        data = np.frombuffer(path.read_bytes() if path.is_file() else b'', np.uint8)
+    except OSError:
+        return None
+    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+
+
 def _read(file: str) -> dict[str, Any]:
-    image: Any = cv2.imread(file)
+    image: Any = read_image(file)
     return dict(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
 
 

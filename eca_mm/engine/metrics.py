@@ -111,5 +111,5 @@ class Metrics:
             texts = {key: str(content[key]) for key in ('config', 'checkpoint', 'source') if key in content}
             epoch = content.get('epoch')
             return cls(metrics, int(content['images']), epoch=epoch if isinstance(epoch, int) else None, **texts)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(f'{file} is not what tools/test.py writes ({type(error).__name__}: {error})') from error

@@ -14,7 +14,7 @@ from torch import nn
 from eca_mm.engine.cam import draw_cam
 from eca_mm.engine.config.parts import is_classifier, scope_of
 from eca_mm.engine.files import require
-from eca_mm.engine.inferencers import make_inferencer, read_batch
+from eca_mm.engine.inferencers import make_inferencer, read_batch, read_image
 from eca_mm.engine.restored import restored_globals
 from eca_mm.errors import MissingFileError, UserError
 from eca_mm.output import make_folder, write_atomically
@@ -29,7 +29,11 @@ def find_images(path: str | Path) -> list[Path]:
         MissingFileError: If there is nothing there, or no image in the folder.
     """
     path = Path(path)
-    images = [path] if path.is_file() else sorted(f for f in path.glob('*') if f.suffix.lower() in IMAGE_SUFFIXES)
+    images = (
+        [path]
+        if path.is_file()
+        else sorted(f for f in path.glob('*') if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
+    )
     if not images:
         raise MissingFileError(f'no image at {path}: name a file, or a folder of {", ".join(IMAGE_SUFFIXES)}')
     return images
@@ -99,7 +103,7 @@ def predict(
 
 def _readable(images: Sequence[str | Path]) -> list[str]:
     files = [str(f) for f in images]
-    readable = [f for f in files if cv2.imread(f) is not None]
+    readable = [f for f in files if read_image(f) is not None]
     for file in sorted(set(files) - set(readable)):
         warnings.warn(f'not an image that can be read, passed over: {file}', stacklevel=4)
     if not readable:

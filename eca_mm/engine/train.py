@@ -15,7 +15,8 @@ from eca_mm.checkpoints import check_start, read_checkpoint, weights_of
 from eca_mm.checkpoints.download import local_file
 from eca_mm.datasets.guarded import unreadable_images
 from eca_mm.engine.config.batch import apply_batch
-from eca_mm.engine.distributed import init_distributed, lost_processes, timeout_of
+from eca_mm.engine.distributed import TIMEOUT, init_distributed, lost_processes, timeout_of
+from eca_mm.engine.exhausted import exhausted
 from eca_mm.engine.files import check_data, check_weights, require
 from eca_mm.engine.invalid_loss import InvalidLossHook
 from eca_mm.engine.pictures import PicturesHook
@@ -84,6 +85,7 @@ def train(
         signals = stack.enter_context(Signals())
         stack.enter_context(full_disk(cfg.work_dir, ' and go on with --resume, or choose another --work-dir'))
         stack.enter_context(lost_processes(cfg))
+        stack.enter_context(exhausted('; the same command with --resume goes on from the last checkpoint'))
         restarted = by_main_process(lambda: stack.enter_context(claimed(cfg.work_dir)))
         make_folder(cfg.work_dir, '--work-dir')  # on other nodes
         _set_options(cfg, amp, compile, seed)
@@ -111,6 +113,9 @@ def _train(
     if cfg.resume and 'init_cfg' in (cfg.model.get('backbone') or {}):
         cfg.model.backbone.init_cfg = None  # its weights are in the checkpoint, or that is refused
     batch = apply_batch(cfg, processes)
+    for loader in filter(None, (cfg.train_dataloader, cfg.get('val_dataloader'))):
+        if loader.get('num_workers'):
+            loader.setdefault('timeout', TIMEOUT)  # else a worker that hangs is waited for without end
 
     runner = StrictRunner(cfg, batch=batch, skip_unreadable=skip_unreadable, record=record)
     if cfg.get('load_from') and not cfg.resume:
