@@ -136,7 +136,10 @@ def _plain(value: Any, key: str = '') -> Any:
 
 
 def _differences(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict) and old.get('type') == new.get('type'):
+    if key == 'custom_hooks':
+        old, new = (hooks if isinstance(hooks, list) else [] for hooks in (old, new))
+        yield from _list_differences(old, new, key)
+    elif isinstance(old, dict) and isinstance(new, dict) and old.get('type') == new.get('type'):
         for name in sorted({*old, *new}):
             yield from _differences(old.get(name, _MISSING), new.get(name, _MISSING), f'{key}.{name}'.lstrip('.'))
     elif isinstance(old, list) and isinstance(new, list) and any(isinstance(part, dict) for part in [*old, *new]):

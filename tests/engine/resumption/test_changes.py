@@ -75,7 +75,7 @@ def pipeline(cfg):
     (lambda c: pipeline(c).insert(1, dict(type='Crop')), {'train_dataloader.dataset.pipeline.1': REFUSED}),
     (lambda c: pipeline(c)[1].update(prob=1), {'train_dataloader.dataset.pipeline.1.prob': REFUSED}),
     (lambda c: pipeline(c).pop(1), {'train_dataloader.dataset.pipeline.1': REFUSED}),
-    (lambda c: c.update(custom_hooks=[dict(type='EMAHook')]), {'custom_hooks': REFUSED}),
+    (lambda c: c.update(custom_hooks=[dict(type='EMAHook')]), {'custom_hooks.0': REFUSED}),
     (lambda c: c['model']['backbone'].update(depth=18), {'model.backbone.depth': REFUSED}),
     (lambda c: c['train_dataloader'].update(batch_size=4), {'train_dataloader.batch_size': REFUSED}),
     (lambda c: c['model']['backbone'].update(init_cfg=dict(a=1)), {'model.backbone.init_cfg': HARMLESS}),
