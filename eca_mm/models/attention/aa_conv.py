@@ -1,6 +1,7 @@
 """Attention-augmented convolution: Bello et al., "Attention Augmented Convolutional Networks", ICCV 2019 (arXiv:1904.09925)."""
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from eca_mm.errors import UserError
@@ -83,8 +84,9 @@ class AAConv2d(nn.Module):
     def attend(self, x: Tensor) -> Tensor:
         """The heads' outputs side by side, (N, d_v, H, W)."""
         height, width = x.shape[2:]
-        q, k, v = (y.unflatten(1, (self.heads, -1)) for y in self.qkv(x).split(self.sizes, 1))  # (N, heads, d, H, W)
-        q = q * q.shape[2] ** -0.5
+        q, k, v = self.qkv(x).split(self.sizes, 1)
+        q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)  # (N, heads, d, H, W)
+        q = q * (self.sizes[0] // self.heads) ** -0.5
         logits = torch.einsum('nhdyx,nhdYX->nhyxYX', q, k)
         rows = torch.einsum('nhdyx,yYd->nhyxY', q, _by_distance(self.row_distances, height))
         columns = torch.einsum('nhdyx,xXd->nhyxX', q, _by_distance(self.column_distances, width))
@@ -93,9 +95,13 @@ class AAConv2d(nn.Module):
         )
         return torch.einsum('nhyxYX,nhdYX->nhdyx', attention, v).flatten(1, 2)
 
+    def _by_head(self, y: Tensor) -> Tensor:
+        return y.unflatten(1, (self.heads, -1))
 
+
+@torch.fx.wrap  # torch.fx knows no sizes
 def _by_distance(vectors: Tensor, size: int) -> Tensor:
-    """(size, size, d): at (i, j) the vector of the distance j - i."""
+    """Return (size, size, d): at (i, j) the vector of the distance j - i."""
     largest = len(vectors) // 2
     place = torch.arange(size, device=vectors.device)
     return vectors[(place[None] - place[:, None]).clamp(-largest, largest) + largest]

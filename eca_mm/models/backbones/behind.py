@@ -21,14 +21,15 @@ class Behind:
     It is an object and not a function, so that a copied network calls its own layer.
     """
 
-    def __init__(self, layer: nn.Module, channel_axis: int = 1) -> None:
+    def __init__(self, layer: nn.Module, channel_axis: int = 1, tokens: bool = False) -> None:
         self.layer = layer
         self.channel_axis = channel_axis
+        self.tokens = tokens  # (N, L, C), for the layer one column, (N, C, L, 1)
 
     def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         x = output.movedim(self.channel_axis, 1)
-        y = self.layer(x if x.ndim == 4 else x[..., None])  # tokens (N, L, C) as one column, (N, C, L, 1)
-        return (y if x.ndim == 4 else y[..., 0]).movedim(1, self.channel_axis)
+        y = self.layer(x[..., None])[..., 0] if self.tokens else self.layer(x)
+        return y.movedim(1, self.channel_axis)
 
 
 def put_behind(module: nn.Module, attention: Attention, channels: int) -> None:
@@ -78,7 +79,7 @@ def AttentionBehind(  # noqa: N802  (a type in configs)
         return network
     if len(sizes) != 2 or sizes[0] == sizes[1]:
         raise UserError(f'sizes must be two different numbers of pixels, got {sizes!r}')
-    for name, (channels, axis) in _channels(network, _matches(network, behind), sizes).items():
+    for name, (channels, axis, tokens) in _channels(network, _matches(network, behind), sizes).items():
         kind, layer = build_attention(attention, channels)
         key = name.replace('.', '_')
         layers = getattr(network, kind, None)
@@ -89,7 +90,7 @@ def AttentionBehind(  # noqa: N802  (a type in configs)
                 f'behind={behind!r}: {type(network).__name__} has {kind} already, behind {name} or as a part'
             )
         layers[key] = layer
-        network.get_submodule(name).register_forward_hook(Behind(layer, axis))
+        network.get_submodule(name).register_forward_hook(Behind(layer, axis, tokens))
     return network
 
 
@@ -106,8 +107,11 @@ def _matches(network: nn.Module, pattern: str) -> list[str]:
     return found
 
 
-def _channels(network: nn.Module, names: list[str], sizes: tuple[int, int]) -> Mapping[str, tuple[int, int]]:
-    """Number and axis of the channels in the outputs of modules: the axis on which the size of the image has no effect."""
+def _channels(network: nn.Module, names: list[str], sizes: tuple[int, int]) -> Mapping[str, tuple[int, int, bool]]:
+    """Return number and axis of the channels in the outputs of modules, and whether these are tokens.
+
+    The axis is the one on which the size of the image has no effect.
+    """
     if any(p.is_meta for p in network.parameters()):  # where some constants are not
         network = copy.deepcopy(network).to('meta')
     first = next(network.parameters())
@@ -131,7 +135,7 @@ def _channels(network: nn.Module, names: list[str], sizes: tuple[int, int]) -> M
     return {name: _axis(name, outputs) for name, outputs in seen.items()}
 
 
-def _axis(name: str, outputs: list[Any]) -> tuple[int, int]:
+def _axis(name: str, outputs: list[Any]) -> tuple[int, int, bool]:
     if len(outputs) != 2 or not all(isinstance(y, Tensor) for y in outputs):
         kinds = ', '.join(type(y).__name__ for y in outputs) or 'nothing, as it is not called'
         raise UserError(f'behind names {name}, which gives {kinds}: choose modules that give features once per image')
@@ -139,4 +143,4 @@ def _axis(name: str, outputs: list[Any]) -> tuple[int, int]:
     same = [axis for axis in range(1, len(small)) if small[axis] == large[axis]]
     if len(small) not in (3, 4) or not same:
         raise UserError(f'behind names {name}, whose outputs {[*small]} and {[*large]} have no axis of channels')
-    return small[same[0]], same[0]
+    return small[same[0]], same[0], len(small) == 3

@@ -177,3 +177,12 @@ def test_frozen_stages_are_frozen_from_the_start(make, stages):
 def test_refuses(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+@pytest.mark.parametrize('make', [
+    lambda: AAResNet(50, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,)),
+    lambda: AttentionDenseNet(dict(growth_rate=8, depths=(1, 2), init_channels=8), ECA),
+])  # fmt: skip
+def test_torch_fx_traces(make):
+    model = randomize(make().double()).eval()
+    torch.testing.assert_close(torch.fx.symbolic_trace(model)(image())[0], model(image())[0], **EXACTLY)
