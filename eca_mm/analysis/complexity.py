@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from eca_mm.models.attention import CBAMLayer, ChannelAttention
 
@@ -124,6 +123,8 @@ class _MultiplyAdds(TorchDispatchMode):
     total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from torch.utils.flop_counter import flop_registry  # from torch 2.1 on
+
         out = func(*args, **(kwargs or {}))
         if rule := flop_registry.get(func.overloadpacket):  # two FLOPs are one multiply-add
             self.total += rule(*args, **(kwargs or {}), out_val=out) // 2
