@@ -255,7 +255,7 @@ CONFIGS = [
     (f'{TRAIN} --checkpoint-every nan', None, '--checkpoint-every must be a number of minutes, got nan'),
     (f'{TRAIN} --resume nowhere.pth', None, 'checkpoint not found: nowhere.pth'),
     (f'{TRAIN} --resume det.pth', None, 'det.pth has no meta, message_hub, optimizer'),
-    (f'{TRAIN} --work-dir det.py', None, '--work-dir: det.py cannot be made a folder'),
+    (f'{TRAIN} --work-dir det.py', None, 'det.py cannot be made a folder'),
     (f'{TRAIN} --data-root nowhere', None, 'nowhere/train.json does not exist'),
     (f'{TRAIN} --launcher pytorch', None, 'start this command with torchrun'),
     (f'{TRAIN} --amp --launcher kubernetes', None, "got 'kubernetes'"),
