@@ -323,7 +323,8 @@ with Signals() as signals:
         ctypes.CDLL(None).sleep(100)
 """
     with subprocess.Popen([sys.executable, '-c', hanging], stdout=subprocess.PIPE, cwd=REPOSITORY) as process:
-        process.stdout.readline()
+        while process.stdout.readline().strip():  # what libraries print when they are imported
+            pass
         for _ in range(2):  # of one request, as by `timeout uv run`
             process.send_signal(signal.SIGTERM)
             with pytest.raises(subprocess.TimeoutExpired):
