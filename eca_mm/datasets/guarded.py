@@ -133,12 +133,18 @@ class GuardedDataset:
         return UnreadableImage(f'image {info.get("img_path")} cannot be used: {sizes}')
 
 
-def guarded(dataset: Any) -> list[GuardedDataset]:
-    """The guarded datasets that a dataset is, or that its wrappers hold."""
-    if isinstance(dataset, GuardedDataset):
-        return [dataset]
+def unwrapped(dataset: Any) -> list[Any]:
+    """The datasets that ConcatDataset, RepeatDataset and other wrappers hold, in their order; a GuardedDataset counts as one."""
     inner = [*getattr(dataset, 'datasets', []), getattr(dataset, 'dataset', None)]
-    return [found for part in inner if part is not None for found in guarded(part)]
+    inner = [part for part in inner if part is not None]
+    if isinstance(dataset, GuardedDataset) or not inner:
+        return [dataset]
+    return [found for part in inner for found in unwrapped(part)]
+
+
+def guarded(dataset: Any) -> list[GuardedDataset]:
+    """The guarded ones of :func:`unwrapped`."""
+    return [part for part in unwrapped(dataset) if isinstance(part, GuardedDataset)]
 
 
 def allow_unreadable(datasets: list[GuardedDataset], limit: int) -> None:

@@ -1,6 +1,7 @@
 """All that a config reads, read: every annotation and every image of its dataloaders."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from eca_mm.checks import Findings, Kind, check_coco, check_images
-from eca_mm.checks.coco import NO_KEY, NO_LIST, count_classes
+from eca_mm.checks.coco import NO_KEY, NO_LIST, NO_OBJECT, count_classes
 from eca_mm.datasets.guarded import has_coco_format, reads_masks
 from eca_mm.engine.building import building
 from eca_mm.engine.config.parts import datasets, evaluates_masks, scope_of
@@ -26,6 +27,10 @@ CLASSES = Kind('classes that differ', 'training or the first validation stops, o
 NOT_READ = Kind('annotations that cannot be read', 'training does not start')
 NO_IMAGE = Kind('classes without an image', 'they are not learnt', fails=False)
 NO_LABEL = Kind('labels that are the number of no class', 'training stops with an IndexError')
+FILTERED = Kind('images that filter_cfg leaves out', 'they are not trained on', fails=False)
+BACKGROUND = Kind(
+    'images without a usable object', 'they are trained on as background: filter_cfg keeps them', fails=False
+)
 ELSEWHERE = Kind('images on a server', 'they are not looked at', fails=False)
 
 
@@ -109,6 +114,14 @@ def _read_coco(cfg: Config, kind: str, dataset: Any, findings: Findings) -> tupl
     listed = [i for i in content['images'] if isinstance(i, dict) and isinstance(i.get('file_name'), str)]
     images = [(str(prefix / image['file_name']), _size(image)) for image in listed]
     contents = f'{len(images)} images, {len(content.get("annotations", []))} annotations'
+    if not dataset.test_mode and not found.failures():
+        dataset.full_init()  # which applies its filter_cfg
+        trained = {os.path.normpath(dataset.get_data_info(i)['img_path']) for i in range(len(dataset))}
+        for path, _ in images:
+            if os.path.normpath(path) not in trained:
+                findings.add(FILTERED, path)
+        if not (dataset.filter_cfg or {}).get('filter_empty_gt') and NO_OBJECT in findings.places:
+            findings.places[BACKGROUND] = findings.places.pop(NO_OBJECT)
     if NO_KEY not in found.places:
         contents += f' ({_first(count_classes(content))})'
     return dataset.ann_file, contents, images

@@ -56,7 +56,10 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
             raise UserError(f'--out writes COCO results, and {cfg.filename} is not evaluated by CocoMetric')
         prefix = Path(out).expanduser()
         make_folder(prefix.parent, '--out')
-        coco[0].outfile_prefix = str(prefix)
+        names = cfg.test_evaluator.get('dataset_prefixes') if isinstance(cfg.test_evaluator, dict) else None
+        prefixes = [f'{prefix}.{name}' for name in names] if names else [str(prefix)]
+        for metric, own in zip(coco, prefixes, strict=False):
+            metric.outfile_prefix = own
     make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
 

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from eca_mm.checkpoints.download import local_file
 from eca_mm.checkpoints.known import KNOWN, ways_to_weights
+from eca_mm.datasets.guarded import unwrapped
 from eca_mm.engine.config.parts import data_root, datasets, type_name
 from eca_mm.errors import MissingFileError, UserError
 
@@ -47,15 +48,15 @@ def check_data(cfg: Config, *loaders: str) -> None:
 
 
 def check_first_image(loader: dict[str, Any], dataset: Any) -> None:
-    """Looks for the file of a built dataset's first image: annotations and images may be of different places.
+    """Look for the file of each built dataset's first image: annotations and images may be of different places.
 
     Raises:
         MissingFileError: With its path and what to do.
     """
-    image = dataset.get_data_info(0).get('img_path') if hasattr(dataset, 'get_data_info') else None
-    if image and '://' not in image and not Path(image).is_file():
-        advice = _advice(next(datasets(loader)))
-        raise MissingFileError(f'data not found: {image}, the first image, does not exist. {advice}')
+    for config, part in zip(datasets(loader), unwrapped(dataset), strict=False):
+        image = part.get_data_info(0).get('img_path') if hasattr(part, 'get_data_info') else None
+        if image and '://' not in image and not Path(image).is_file():
+            raise MissingFileError(f'data not found: {image}, the first image, does not exist. {_advice(config)}')
 
 
 def _advice(dataset: dict[str, Any]) -> str:

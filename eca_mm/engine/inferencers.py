@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from eca_mm.checks import NamingPipeline
 from eca_mm.engine.building import building
-from eca_mm.engine.config.parts import is_classifier, is_rgb, scope_of
+from eca_mm.engine.config.parts import datasets, is_classifier, is_rgb, scope_of
 from eca_mm.output import write_atomically
 
 
@@ -65,6 +65,8 @@ def _detector(cfg: Any, model: Any) -> Any:
                 write_atomically(file, json.dumps(result))
             return result
 
+    # mmdet looks for the pipeline in the data loader's dataset, below no wrapper but ConcatDataset.
+    cfg.test_dataloader = {**cfg.test_dataloader, 'dataset': next(datasets(cfg.test_dataloader))}
     if cfg.get('visualizer'):
         cfg.visualizer = dict(cfg.visualizer, vis_backends=[])  # these write into a run's work directory: there is none
     inferencer = Inferencer(cfg, scope=scope_of(cfg))

@@ -1,5 +1,6 @@
 """The network of a config with the weights of a checkpoint, all of them."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,14 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, TRANSFORMS, DefaultScope
 from torch import nn
 
 from eca_mm.checkpoints import check_checkpoint, read_checkpoint
 from eca_mm.engine.building import building
 from eca_mm.engine.channels import check_channels
 from eca_mm.engine.config import load_config
-from eca_mm.engine.config.parts import datasets, scope_of
+from eca_mm.engine.config.parts import class_of, datasets, scope_of
 from eca_mm.errors import UserError
 
 
@@ -22,7 +23,8 @@ def load_model(config: str | Path | Config, checkpoint: str | Path | None, *, de
     """The model of a config with the weights of a checkpoint, ready for :func:`eca_mm.predict`.
 
     It is mmdet's or mmpretrain's own, in evaluation mode; its ``cfg`` and ``dataset_meta`` (``classes`` and, for detectors,
-    ``palette``) are where their functions look for them. Any number of models can be used in turn.
+    ``palette``) are where ``mmdet.apis.inference_detector`` and mmpretrain's inferencers look for them. Any number of models can
+    be used in turn.
 
     Args:
         config: A config file, or what :func:`eca_mm.engine.load_config` made of one.
@@ -40,9 +42,29 @@ def load_model(config: str | Path | Config, checkpoint: str | Path | None, *, de
     cfg = config if isinstance(config, Config) else load_config(config)
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     model: Any = model_of(cfg, content, str(checkpoint))
-    model.cfg = model._config = cfg
+    model.cfg = model._config = _with_scoped_pipelines(cfg)
     model.dataset_meta = _dataset_meta(cfg, (content or {}).get('meta'))
     return model.to(device or get_device()).eval()
+
+
+def _with_scoped_pipelines(cfg: Config) -> Config:
+    """A config whose test pipeline is found in any scope: mmdet's ``inference_detector`` builds it in the current one."""
+    scoped, scope = copy.deepcopy(cfg), scope_of(cfg)
+
+    def add_scope(part: Any) -> Any:
+        if isinstance(part, list | tuple):
+            return [add_scope(inner) for inner in part]
+        if not isinstance(part, dict):
+            return part
+        kind = part.get('type')
+        named = isinstance(kind, str) and '.' not in kind and class_of(part, TRANSFORMS, scope) is not None
+        changed = {key: add_scope(value) if key == 'transforms' else value for key, value in part.items()}
+        return {**changed, 'type': f'{scope}.{kind}'} if named else changed
+
+    for dataset in datasets(scoped.get('test_dataloader')):
+        if dataset.get('pipeline'):
+            dataset['pipeline'] = add_scope(dataset['pipeline'])
+    return scoped
 
 
 def _dataset_meta(cfg: Config, meta: Any) -> dict[str, Any]:
