@@ -57,7 +57,9 @@ def _with_scoped_pipelines(cfg: Config) -> Config:
         if not isinstance(part, dict):
             return part
         kind = part.get('type')
-        named = isinstance(kind, str) and '.' not in kind and class_of(part, TRANSFORMS, scope) is not None
+        # Names that mean the same everywhere stay: inferencers look for LoadImageFromFile.
+        own, common = class_of(part, TRANSFORMS, scope), class_of(part, TRANSFORMS, 'mmengine')
+        named = isinstance(kind, str) and '.' not in kind and own not in (None, common)
         changed = {key: add_scope(value) if key == 'transforms' else value for key, value in part.items()}
         return {**changed, 'type': f'{scope}.{kind}'} if named else changed
 

@@ -26,7 +26,8 @@ with read_base():
 train = dict(train_dataloader['dataset'], type=CocoDataset)
 val = [dict(train, ann_file=f, data_prefix=dict(img='val'), test_mode=True, filter_cfg=None) for f in ('a.json', 'b.json')]
 sampler = dict(type=DefaultSampler, shuffle=False)
-train_dataloader = dict(train_dataloader, dataset=dict(type=RepeatDataset, dataset=train, times=2), sampler=dict(sampler, shuffle=True))
+twice = dict(type=RepeatDataset, dataset=train, times=2)
+train_dataloader = dict(train_dataloader, dataset=twice, sampler=dict(sampler, shuffle=True))
 val_dataloader = dict(val_dataloader, dataset=dict(type=ConcatDataset, datasets=val), sampler=sampler)
 test_dataloader = dict(test_dataloader, dataset=dict(type=ConcatDataset, datasets=val), sampler=sampler)
 val_evaluator = dict(type=CocoMetric, metric='bbox', ann_file='val.json')
