@@ -2,6 +2,7 @@
 
 tools/export.py configs/imagenet/eca_resnet50.py epoch_100.pth eca_resnet50.onnx --dynamic
 tools/export.py configs/imagenet/eca_resnet50.py epoch_100.pth eca_resnet50.pt2 --part backbone --batch 8
+tools/export.py configs/faster_rcnn_eca_r50_fpn_1x.py epoch_12.pth detector.onnx --dynamic --preprocess --images val2017
 tools/export.py configs/faster_rcnn_eca_r50_fpn_1x.py epoch_12.pth rpn.onnx --part dense --size 800 1344
 tools/export.py configs/imagenet/eca_resnet50.py epoch_100.pth checkpoints --release
 """
@@ -11,7 +12,7 @@ import argparse
 from eca_mm.cli.arguments import config_parser
 
 # A release has no use for them.
-OF_EXPORTS = ('part', 'size', 'batch', 'dynamic', 'tolerance', 'rounds', 'fuse')
+OF_EXPORTS = ('part', 'size', 'batch', 'dynamic', 'preprocess', 'images', 'tolerance', 'rounds', 'fuse')
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -20,14 +21,34 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         'dst', help='the new file: .onnx, .pt2 (torch.export), .ts or .pt (TorchScript); with --release a folder'
     )
-    p.add_argument('--part', help='model, backbone, features or dense; detectors: dense at most (model)')
-    p.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images (224 224; detectors 800 1344)')
+    p.add_argument('--part', help='detector (of detectors), model (of classifiers), backbone, features or dense')
+    p.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help="of the images (224 224; detectors: the config's, 800 1344)",
+    )
     p.add_argument('--batch', type=int, help='number of images (1)')
-    p.add_argument('--dynamic', action='store_true', default=None, help='leave batch and size free')
+    p.add_argument(
+        '--dynamic', action='store_true', default=None, help='leave the size free; batch, too, but of detectors'
+    )
+    p.add_argument(
+        '--preprocess',
+        action='store_true',
+        default=None,
+        help='have the file of a detector resize and normalise pictures',
+    )
+    p.add_argument(
+        '--images',
+        nargs='+',
+        metavar='FILE',
+        help="pictures or folders to prove a detector on (8 of the config's data)",
+    )
     p.add_argument(
         '--tolerance', type=float, help='greatest difference of an output, as a part of its greatest value (0.0001)'
     )
-    p.add_argument('--rounds', type=int, help='of timing, 0 for none (10)')
+    p.add_argument('--rounds', type=int, help='of timing, 0 for none (10; whole detectors 3)')
     p.add_argument('--fuse', action='store_true', default=None, help='compute gates early as well (docs/speed.md)')
     p.add_argument('--force', action='store_true', help='write over what exists')
     p.add_argument('--release', action='store_true', help='publish the checkpoint: strip, name by hash, describe')

@@ -1,17 +1,4 @@
-"""The part of a network that leaves the framework: from normalised images to tensors, batch norm folded.
-
-How far detectors go (tried with mmdet 3.5.1, mmcv 2.3.6, torch 2.13 and onnxruntime 1.32): backbone, neck and the raw
-outputs of the RPN, or of a one-stage head, in every format, with free batch and size. A whole detector goes into none:
-
-- torch.export, which torch's ONNX exporter uses too, stops at the RPN's first branch on values, `if not
-  valid_mask.all()`; within the ONNX exporter mmdet's box coder imports `mmdet.core.export` of mmdet 2 even before that.
-- TorchScript traces it and cannot store mmcv's NMS, a Python function around a compiled one.
-- torch's old, tracing ONNX exporter, with that import mended and torchvision's RoIAlign, writes a wrong file: NMS is a
-  constant in it, the choice made on the traced image. (mmcv's own RoIAlign gives an invalid file.) With torchvision's
-  NMS too, the RoI extractor's branches, one per level, are frozen, and other images fail.
-
-So decoding, NMS, RoIAlign and the box and mask heads stay with whoever runs the exported part; MMDeploy rewrites them.
-"""
+"""The part of a network that leaves the framework: from normalised images to tensors, batch norm folded."""
 
 import json
 from pathlib import Path
@@ -96,18 +83,14 @@ def load_part(cfg: Config, checkpoint: str, part: str) -> tuple[ExportedPart, di
     if part == 'dense' and is_classifier(cfg):
         raise UserError(f'{config} is a classifier without a dense head: choose --part {", ".join(PARTS[:3])}')
     if part == 'model' and not is_classifier(cfg):
-        raise UserError(
-            f'{config} is a detector, and a whole one cannot be exported: proposals and detections branch on '
-            "the values of boxes, and mmcv's NMS has no form outside of PyTorch. --part dense goes furthest: backbone, "
-            'neck and the raw outputs of the RPN, or of a one-stage head; there are --part features and backbone too'
-        )
+        raise UserError(f'{config} is a detector: part detector exports the whole of it')
     random = checkpoint == 'none'
     model = model_of(cfg, None if random else read_checkpoint(checkpoint), checkpoint)
     network = ExportedPart(model, part)
     if part == 'dense' and not hasattr(network.head, 'prior_generator'):
         raise UserError(f'{config} has no dense head with anchors or points: choose --part features or backbone')
     if random:
-        _calibrate_batch_norm(network)
+        calibrate_batch_norm(network)
     pixels = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     numbers: list[Any] = [getattr(m, 'num_classes', None) for m in model.modules()]
     facts = {
@@ -132,8 +115,8 @@ def random_images(shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def _calibrate_batch_norm(network: ExportedPart) -> None:
-    """Gives the batch norms the statistics of random images.
+def calibrate_batch_norm(network: nn.Module) -> None:
+    """Give the batch norms the statistics of random images.
 
     With those of a new layer hardly a signal reaches the end of a network, and any two networks would agree.
     """

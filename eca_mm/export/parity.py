@@ -1,11 +1,11 @@
 """Whether an exported network computes what PyTorch does, and how fast, beside it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import median
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -78,24 +78,29 @@ def max_difference(expected: Outputs, run: Run, shape: Shape) -> Difference:
 
 
 def measure_speed(network: nn.Module, run: Run, shape: Shape, rounds: int) -> str:
-    """Times both on the CPU in turns, one batch a turn, with as many threads as torch has.
+    """Compare both on one batch: see :func:`compare_speed`."""
+    images = random_images(shape)
+    return compare_speed(partial(network, images), partial(run, images), rounds, 'a batch')
+
+
+def compare_speed(pytorch: Callable[[], Any], exported: Callable[[], Any], rounds: int, unit: str) -> str:
+    """Time both on the CPU in turns, with as many threads as torch has.
 
     Returns:
         A sentence with medians over the rounds; the ratio of PyTorch's seconds to the file's is taken round by round.
     """
-    images = random_images(shape)
 
     @torch.inference_mode()
-    def seconds(forward: Run) -> float:
+    def seconds(call: Callable[[], Any]) -> float:
         start = perf_counter()
-        forward(images)
+        call()
         return perf_counter() - start
 
-    turns = {'pytorch': partial(seconds, network), 'exported': partial(seconds, run)}
+    turns = {'pytorch': partial(seconds, pytorch), 'exported': partial(seconds, exported)}
     measured = list(interleave(turns, rounds))
     ratio = median(s['pytorch'] / s['exported'] for s in measured)
-    pytorch, exported = (1000 * median(s[key] for s in measured) for key in turns)
+    medians = [1000 * median(s[key] for s in measured) for key in turns]
     return (
-        f"{ratio:.2f} x PyTorch's: {exported:.1f} ms a batch and {pytorch:.1f} ms "
+        f"{ratio:.2f} x PyTorch's: {medians[1]:.1f} ms {unit} and {medians[0]:.1f} ms "
         f'(CPU, {torch.get_num_threads()} threads, median of {rounds} rounds)'
     )
