@@ -17,12 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-try:
-    import onnxruntime
-    from PIL import Image, ImageDraw, ImageOps
-except ImportError as error:
-    raise SystemExit(f'error: {error.name} does not import: pip install numpy pillow onnxruntime') from error
+from PIL import Image, ImageDraw, ImageOps
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#9a6324', '#808000')
@@ -44,6 +39,10 @@ class Detector:
     def __init__(
         self, file: Any, *, score_threshold: float | None = None, iou_threshold: float | None = None, threads: int = 0
     ) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ValueError(f'{error.name} does not import: pip install onnxruntime') from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -82,6 +81,13 @@ class Detector:
         if 'image' in found and not self.takes_pixels and len(set(map(bytes, feed['images']))) == 1:
             found = {name: value[found['image'] == 0] for name, value in found.items()}  # of one image, repeated
         return found
+
+    def pasted(self, found: dict[str, np.ndarray], height: int, width: int) -> np.ndarray:
+        """The masks of detections (N, height, width) of bool, in an image of this size."""
+        masks = np.zeros((len(found['scores']), height, width), bool)
+        for canvas, mask, box in zip(masks, found['masks'], found['boxes'], strict=True):
+            canvas[:] = paste_mask(mask, box, height, width, self.facts['mask_threshold'])
+        return masks
 
 
 def read_image(file: Any) -> np.ndarray:
@@ -162,8 +168,9 @@ def paste_mask(mask: np.ndarray, box: np.ndarray, height: int, width: int, thres
     for cells, start, end, length in ((mask.shape[0], box[1], box[3], height), (mask.shape[1], box[0], box[2], width)):
         with np.errstate(all='ignore'):
             place = (np.arange(length, dtype=np.float32) + np.float32(0.5) - start) / (end - start) * cells - 0.5
-        distance = np.abs(np.nan_to_num(place, posinf=0, neginf=0)[:, None] - np.arange(cells))
-        weights.append(np.maximum(1 - distance, 0).astype(np.float32))
+        place = np.where(np.isfinite(place), place, np.float32(cells / 2 - 0.5))  # of a box without width: its centre
+        distance = np.abs(place[:, None] - np.arange(cells, dtype=np.float32))
+        weights.append(np.maximum(1 - distance, 0))
     return weights[0] @ mask @ weights[1].T >= threshold
 
 

@@ -1,12 +1,13 @@
 """Evaluating a checkpoint: metrics, and predictions in COCO's result format."""
 
+from importlib import import_module
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from eca_mm.checkpoints.download import local_file
-from eca_mm.engine.config.parts import evaluators, type_name
+from eca_mm.engine.config.parts import evaluators, is_classifier, type_name
 from eca_mm.engine.distributed import init_distributed
 from eca_mm.engine.files import check_data, require
 from eca_mm.engine.metrics import Metrics
@@ -26,7 +27,7 @@ def evaluate(
 
     Args:
         cfg: From :func:`load_config`; changed in place.
-        checkpoint: File or URL of the weights.
+        checkpoint: File or URL of the weights; or a whole detector's .onnx file, which is then evaluated itself.
         out: Prefix for predictions in COCO's result format: ``out.bbox.json`` and, with masks, ``out.segm.json``.
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
         fuse: Test the model that :func:`eca_mm.models.fuse_for_inference` makes of it.
@@ -43,6 +44,16 @@ def evaluate(
     places = ' or '.join(filter(None, (cfg.work_dir, out)))
     with lenient_streams(), full_disk(places, f', or choose another --work-dir{" or --out" if out else ""}'):
         return _evaluate(cfg, checkpoint, out, launcher, fuse)
+
+
+def _use_exported(cfg: Config, file: str, fuse: bool) -> None:
+    """Have the config's test run an exported detector."""
+    if is_classifier(cfg) or fuse:
+        what = 'fuse is chosen when a file is exported' if fuse else f'{cfg.filename} is a classifier'
+        raise UserError(f'{file}: only whole detectors are tested as ONNX, as they are, and {what}')
+    import_module('eca_mm.engine.exported')
+    cfg.model = dict(type='eca_mm.OnnxDetector', file=file, data_preprocessor=dict(type='mmdet.DetDataPreprocessor'))
+    cfg.load_from, cfg.custom_hooks = None, []
 
 
 def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse: bool) -> dict[str, float]:
@@ -62,6 +73,8 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
             metric.outfile_prefix = own
     make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
+    if str(checkpoint).endswith('.onnx'):
+        _use_exported(cfg, str(checkpoint), fuse)
 
     if fuse:  # an average that the checkpoint already has in its weights, and that would be read into unfused ones
         cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if type_name(hook) != 'EMAHook']

@@ -66,9 +66,18 @@ def proof_images(cfg: Any, named: Sequence[str | Path] | None, folder: Path) -> 
         cfg: The detector's config.
         named: Images, or folders of them.
         folder: Where drawn ones go.
+
+    Raises:
+        UserError: If one that is named is missing or cannot be read.
     """
     if named:
-        return [file for path in named for file in find_images(path)]
+        files = [file for path in named for file in find_images(path)]
+        for file in files:  # before minutes of export
+            try:
+                read_image(file)
+            except ValueError as error:
+                raise UserError(str(error)) from error
+        return files
     for dataset in datasets(cfg.get('test_dataloader')):
         prefix = dataset.get('data_prefix') or {}
         images = data_root(dataset) / str(prefix.get('img', '') if isinstance(prefix, dict) else prefix)
