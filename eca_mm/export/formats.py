@@ -38,6 +38,8 @@ def quietly(what: str) -> Iterator[None]:
         warnings.simplefilter('ignore')
         try:
             yield
+        except UserError:
+            raise
         except Exception as error:
             first = str(error).strip().splitlines() or ['']
             raise UserError(f'{what} failed ({type(error).__name__}: {first[0]})') from error

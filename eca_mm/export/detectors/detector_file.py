@@ -79,6 +79,9 @@ def export_detector(
     random = checkpoint == 'none'
     model: Any = load_model(cfg, None if random else checkpoint, device='cpu')
     network = ExportedDetector(model)
+    if dynamic and min(height, width) <= (stride := network.stride()):
+        # torch.export treats a level of one pixel as a special case.
+        raise UserError(f'with free size the detector is traced above its stride of {stride}, got {height} x {width}')
     if random:
         calibrate_batch_norm(nn.Sequential(network.backbone, network.neck))
     metadata = _metadata(cfg, model, network, facts, batch, Path(checkpoint).name)

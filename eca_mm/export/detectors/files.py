@@ -70,9 +70,26 @@ def _behind(preprocessing: nn.Module, detector: Any) -> Any:
     program = torch.export.export(preprocessing, (image,), dynamic_shapes={'image': free}, strict=False)
     names = ['images', 'sizes', 'factors']
     first = _to_onnx(program, ['image'], [f'{name}_of_image' for name in names])
+    _compute_outputs(first)
+    for model in (first, detector):
+        # Both use the same names for other lengths, which onnxruntime would take for equal.
+        del model.graph.value_info[:]
+        for value in (*model.graph.input, *model.graph.output):
+            for dim in value.type.tensor_type.shape.dim:
+                dim.ClearField('dim_param')
     first = compose.add_prefix(first, 'preprocessing/', rename_inputs=False, rename_outputs=False)
     first.ir_version = detector.ir_version = max(first.ir_version, detector.ir_version)
     return compose.merge_models(first, detector, io_map=[(f'{name}_of_image', name) for name in names])
+
+
+def _compute_outputs(model: Any) -> None:
+    """Have a node compute each output: one that is constant, such as a size that is always the same, cannot be connected."""
+    helper = importlib.import_module('onnx.helper')
+    outputs = _names(model.graph.output)
+    for constant in model.graph.initializer:
+        if constant.name in outputs:
+            name, constant.name = constant.name, f'{constant.name}_constant'
+            model.graph.node.append(helper.make_node('Identity', [constant.name], [name]))
 
 
 def _make_changeable(model: Any, defaults: Mapping[str, Tensor]) -> None:

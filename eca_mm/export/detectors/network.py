@@ -74,6 +74,11 @@ class ExportedDetector(nn.Module):
             'score_threshold': torch.tensor(self.score_threshold),
         }
 
+    @torch.inference_mode()
+    def stride(self) -> int:
+        """The greatest in it, in pixels."""
+        return max(256 // level.shape[-1] for level in self.neck(self.backbone(torch.zeros(1, 3, 256, 256))))
+
     def forward(self, images: Tensor, sizes: Tensor, factors: Tensor, score_threshold: Tensor) -> tuple[Tensor, ...]:
         batch, padded = images.shape[0], (images.shape[2], images.shape[3])
         # A size as a number would be a constant of the exported network.

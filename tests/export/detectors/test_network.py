@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from eca_mm.engine import load_config, load_model
 from eca_mm.export.detectors.network import ExportedDetector
+from eca_mm.export.detectors.proof import match
 from eca_mm.export.exported_part import calibrate_batch_norm
 from tests.support import REPOSITORY
 
@@ -60,9 +61,12 @@ def _merge(part, changes):
 def small_model(name, tmp_path):
     model = load_model(small_config(name, tmp_path), None, device='cpu')
     calibrate_batch_norm(torch.nn.Sequential(model.backbone, model.neck))
+    for weight in model.bbox_head.parameters() if hasattr(model, 'bbox_head') else ():
+        weight.data *= 0.4  # or many scores are exactly 1, in any order
     return model
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')  # of mmdet's, about itself
 @pytest.mark.parametrize('name', ['retinanet', 'fcos', 'atss', 'gfl', 'rtmdet', 'yolox', 'detr', 'mask', 'cascade'])
 @torch.no_grad()
 def test_finds_what_mmdet_finds(name, tmp_path):
@@ -80,15 +84,17 @@ def test_finds_what_mmdet_finds(name, tmp_path):
         network.test_cfg.score_thr = 0.02
     inputs = network.defaults(2) | dict(sizes=torch.tensor(shapes).float(), factors=torch.tensor([[0.8, 1.25]] * 2))
     found = dict(zip(network.output_names(2), network(images, **inputs), strict=True))
+    names = dict(bboxes='boxes', scores='scores', labels='labels')
     for i, sample in enumerate(model.predict(images, samples, rescale=True)):
-        expected, own = sample.pred_instances, found['image'] == i
-        assert len(expected) == own.sum() > 20
-        torch.testing.assert_close(found['scores'][own], expected.scores, rtol=0, atol=1e-6)
-        torch.testing.assert_close(found['boxes'][own], expected.bboxes, rtol=0, atol=1e-3)
-        assert found['labels'][own].equal(expected.labels)
+        expected = {name: sample.pred_instances[key].numpy() for key, name in names.items()}
+        own = {name: value[found['image'] == i].numpy() for name, value in found.items()}
+        pairs = match(expected, own)  # equal scores may come in another order
+        assert len(own['scores']) == len(expected['scores']) == pairs.equal > 20
+        assert pairs.pixels < 1e-3 and pairs.score < 1e-5
         assert ('masks' in found) == (name in ('mask', 'cascade'))
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')
 def test_no_detection_at_all(tmp_path):
     """Outputs without rows."""
     network = ExportedDetector(small_model('mask', tmp_path))
@@ -97,6 +103,7 @@ def test_no_detection_at_all(tmp_path):
     assert boxes.shape == (0, 4) and scores.shape == labels.shape == (0,) and masks.shape == (0, 28, 28)
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')
 class TestRefuses:
     @pytest.mark.parametrize(('config', 'words'), [
         ('legacy/faster_rcnn_eca_r50_fpn.py', 'LegacyRoIHead.*Faster, Mask and Cascade'),
