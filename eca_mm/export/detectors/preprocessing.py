@@ -40,7 +40,7 @@ def preprocessing_of(cfg: Config, size: tuple[int, int] | None) -> Facts:
     for transform in next(datasets(cfg.get('test_dataloader'))).get('pipeline') or ():
         _add(facts, type_name(transform), transform)
     if pixels.get('pad_value', 0):
-        raise UserError(f'data_preprocessor.pad_value is {pixels.pad_value}: a detector can be exported with 0')
+        raise UserError(f'data_preprocessor.pad_value is {pixels["pad_value"]}: a detector can be exported with 0')
     return facts
 
 
@@ -80,7 +80,7 @@ def default_size(facts: Facts) -> tuple[int, int]:
         height, width = facts['pad_size']
     divisor = facts['divisor']
     side = max(height, width) if facts['square'] else 0
-    return tuple(-(-max(n, side) // divisor) * divisor for n in (height, width))  # type: ignore[return-value]
+    return -(-max(height, side) // divisor) * divisor, -(-max(width, side) // divisor) * divisor
 
 
 class Preprocessing(nn.Module):

@@ -119,6 +119,7 @@ class SecondStage(nn.Module):
     def forward(self, features: list[Tensor], boxes: Tensor, frame: Frame, threshold: Tensor) -> tuple[Tensor, ...]:
         """Boxes (N, 4) in pixels of the original image, scores (N,), labels (N,) and, with masks, masks (N, h, w)."""
         logits = []
+        stage: Any
         for i, stage in enumerate(self.stages):
             scores, offsets = stage(features, boxes)
             logits.append(scores)

@@ -32,6 +32,7 @@ def small(config, parts, shapes_root, tmp_path):
     return load_config(config, data_root=str(shapes_root), work_dir=str(tmp_path / 'work'), cfg_options=options)
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')  # of mmengine's, on a second run in a process
 def test_onnx(shapes_root, tmp_path):
     """Written, proved, run without torch on pictures of any size, with other thresholds, and evaluated."""
     onnx = pytest.importorskip('onnx')
@@ -140,6 +141,7 @@ class TestRefuses:
             )  # fmt: skip
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning')  # of mmdet's, about itself
 def test_unknown_head(tmp_path):
     cfg = small_config('retinanet', tmp_path)
     cfg.model.bbox_head.type = 'PAAHead'

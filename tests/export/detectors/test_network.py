@@ -61,7 +61,7 @@ def _merge(part, changes):
 def small_model(name, tmp_path):
     model = load_model(small_config(name, tmp_path), None, device='cpu')
     calibrate_batch_norm(torch.nn.Sequential(model.backbone, model.neck))
-    for weight in model.bbox_head.parameters() if hasattr(model, 'bbox_head') else ():
+    for weight in model.bbox_head.parameters() if name in ('retinanet', 'yolox') else ():
         weight.data *= 0.4  # or many scores are exactly 1, in any order
     return model
 
