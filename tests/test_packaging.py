@@ -28,8 +28,8 @@ def test_no_openmmlab_distribution_is_required():
     plain = [r for r in required if 'extra ==' not in r]
     assert plain and not [r for r in plain if r.startswith(OPENMMLAB)]
     assert not [r for r in plain if '==' in r]  # wide ranges
-    for extra in ('onedl', 'openmmlab'):
-        assert sum(r.startswith(OPENMMLAB) for r in required if f'"{extra}"' in r.replace("'", '"')) == 4
+    for extra, number in (('onedl', 4), ('openmmlab', 3)):  # the originals' mmcv is installed by itself
+        assert sum(r.startswith(OPENMMLAB) for r in required if f'"{extra}"' in r.replace("'", '"')) == number
 
 
 def test_needs_no_mmdet_for_the_backbones():
@@ -42,8 +42,8 @@ MODELS.build(dict(type='eca_mm.ECAResNet', depth=18))
     succeeded(run(sys.executable, '-c', program))
 
 
-def test_configs_are_inherited_by_path_and_the_layers_need_no_mmpretrain(tmp_path):
-    """The configs without importing us. Of a missing mmpretrain mmengine would tell that it cannot find `None`."""
+def test_configs_are_inherited_by_path_and_resnets_need_no_mmpretrain(tmp_path):
+    """The configs without importing us; layers and ResNets with mmdet alone, and a sentence for what needs mmpretrain."""
     expected = []
     for folder in (REPOSITORY / 'configs', REPOSITORY / 'eca_mm/.mim/configs'):
         for name, batch in (('faster_rcnn_eca_r50_fpn_1x', 8), ('imagenet/eca_resnet50', 256)):
@@ -65,14 +65,14 @@ from mmdet.registry import MODELS
 plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
 backbone = MODELS.build(dict(type='mmdet.ResNet', depth=50, plugins=[plugin]))
 assert sum('.eca.' in name for name in backbone.state_dict()) == 16
-import mmengine
-for name in ('ECAResNet', 'eca_mm.ECAResNet'):
+assert type(MODELS.build(dict(type='eca_mm.ECAResNet', depth=18))).__name__ == 'ECAResNet'
+for name in ('ECAMobileNetV2', 'eca_mm.ECAMobileNetV2'):
     try:
-        mmengine.MODELS.build(dict(type=name, depth=18))
-    except ImportError as error:
-        print(error)
+        MODELS.build(dict(type=name))
+    except Exception as error:
+        print('mmpretrain' in str(error) and 'pip install' in str(error))
 """
-    expected += ["No module named 'mmpretrain.models'; 'mmpretrain' is not a package"] * 2  # as None stands for it
+    expected += ['True'] * 2
     process = run(sys.executable, '-c', program, *sorted(tmp_path.iterdir()))
     assert succeeded(process).splitlines() == expected
 
@@ -188,11 +188,11 @@ class TestDoctor:
             assert ('overwrite each other: pip uninstall' in finding.advice) == (state == 'warn')
 
     def test_versions(self, doctor, install):
-        install('torchvision', '0.28.1'), install('torch', '2.5.1')
+        install('torchvision', '0.28.1'), install('torch', '1.13.1')
         finding = doctor.check_package('torchvision', doctor.PACKAGES['torchvision'])
-        assert finding[2:] == ('warn', 'untested: tried was torchvision 0.28.0')
+        assert finding.state == 'warn' and 'torchvision 0.28.0' in finding.advice
         finding = doctor.check_package('torch', doctor.PACKAGES['torch'])
-        assert finding[2:] == ('FAIL', 'checkpoints are read safely with torch 2.6 or newer')
+        assert finding.state == 'FAIL' and '2.0' in finding.advice
 
     def test_the_tried_versions_are_those_of_the_documentation(self, doctor):
         page = (REPOSITORY / 'docs/installation.md').read_text()

@@ -111,7 +111,7 @@ def test_se_var1_has_only_the_sigmoid():
 
 def test_a_new_layer_is_its_formula():
     class Mean(ChannelAttention):
-        def weights(self, y):
+        def gate(self, y):
             return y
 
     x = features(2, 3, 4, 5)
