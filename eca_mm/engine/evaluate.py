@@ -13,6 +13,7 @@ from eca_mm.engine.files import check_data, require
 from eca_mm.engine.metrics import Metrics
 from eca_mm.engine.restored import restored_globals
 from eca_mm.engine.runner import StrictRunner, bare_model
+from eca_mm.engine.tta import apply_tta
 from eca_mm.errors import UserError
 from eca_mm.models import fuse_for_inference
 from eca_mm.output import full_disk, make_folder
@@ -21,7 +22,13 @@ from eca_mm.streams import lenient_streams
 
 @restored_globals()
 def evaluate(
-    cfg: Config, checkpoint: str, *, out: str | None = None, launcher: str = 'none', fuse: bool = False
+    cfg: Config,
+    checkpoint: str,
+    *,
+    out: str | None = None,
+    launcher: str = 'none',
+    fuse: bool = False,
+    tta: bool = False,
 ) -> dict[str, float]:
     """Evaluates a checkpoint on the config's test set and writes ``metrics.json`` into the work directory.
 
@@ -31,6 +38,7 @@ def evaluate(
         out: Prefix for predictions in COCO's result format: ``out.bbox.json`` and, with masks, ``out.segm.json``.
         launcher: 'none', 'pytorch' (torchrun), 'slurm' or 'mpi'.
         fuse: Test the model that :func:`eca_mm.models.fuse_for_inference` makes of it.
+        tta: Test-time augmentation: by the config's ``tta_model`` and ``tta_pipeline``, or else a flip. ``metrics.json`` says so.
 
     Returns:
         The metrics, by mmengine's names: ``coco/bbox_mAP``, ``accuracy/top1``, ...; none where mmdet's CocoMetric has not
@@ -43,20 +51,24 @@ def evaluate(
     """
     places = ' or '.join(filter(None, (cfg.work_dir, out)))
     with lenient_streams(), full_disk(places, f', or choose another --work-dir{" or --out" if out else ""}'):
-        return _evaluate(cfg, checkpoint, out, launcher, fuse)
+        return _evaluate(cfg, checkpoint, out, launcher, fuse, tta)
 
 
-def _use_exported(cfg: Config, file: str, fuse: bool) -> None:
+def _use_exported(cfg: Config, file: str, fuse: bool, tta: bool) -> None:
     """Have the config's test run an exported detector."""
     if is_classifier(cfg) or fuse:
         what = 'fuse is chosen when a file is exported' if fuse else f'{cfg.filename} is a classifier'
         raise UserError(f'{file}: only whole detectors are tested as ONNX, as they are, and {what}')
     import_module('eca_mm.engine.exported')
+    if tta:
+        raise UserError(
+            f'{file}: test-time augmentation (tta) needs the network and its checkpoint, not an exported one'
+        )
     cfg.model = dict(type='eca_mm.OnnxDetector', file=file, data_preprocessor=dict(type='mmdet.DetDataPreprocessor'))
     cfg.load_from, cfg.custom_hooks = None, []
 
 
-def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse: bool) -> dict[str, float]:
+def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse: bool, tta: bool) -> dict[str, float]:
     init_distributed(cfg, launcher)
     require(cfg, 'testing', 'test_dataloader', 'test_cfg', 'test_evaluator')
     local_file(str(checkpoint))  # a missing file is said before the data is read
@@ -74,10 +86,12 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
     make_folder(cfg.work_dir, '--work-dir')
     cfg.load_from, cfg.resume = str(checkpoint), False
     if str(checkpoint).endswith('.onnx'):
-        _use_exported(cfg, str(checkpoint), fuse)
+        _use_exported(cfg, str(checkpoint), fuse, tta)
 
     if fuse:  # an average that the checkpoint already has in its weights, and that would be read into unfused ones
         cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if type_name(hook) != 'EMAHook']
+    if tta:
+        apply_tta(cfg)
     runner = StrictRunner(cfg, strict=True)
     runner.build_loop('test')
     if fuse:
@@ -88,5 +102,6 @@ def _evaluate(cfg: Config, checkpoint: str, out: str | None, launcher: str, fuse
         # How far these weights were trained, or whose they are: the file's name may not tell.
         known = {key: runner.loaded_meta[key] for key in ('epoch', 'source') if key in runner.loaded_meta}
         images = len(runner.test_dataloader.dataset)
-        Metrics(metrics, images, cfg.filename, str(checkpoint), **known).write(cfg.work_dir)
+        config = f'{cfg.filename} with test-time augmentation' if tta else cfg.filename
+        Metrics(metrics, images, config, str(checkpoint), **known).write(cfg.work_dir)
     return metrics

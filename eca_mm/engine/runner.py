@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 from eca_mm.checkpoints import check_checkpoint
@@ -265,5 +265,7 @@ class StrictRunner(Runner):
 
 
 def bare_model(model: Any) -> Any:
-    """The model without the wrapper of a distributed training."""
-    return model.module if is_model_wrapper(model) else model
+    """The model without the wrappers of distributed training and test-time augmentation."""
+    if is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        return bare_model(model.module)
+    return model

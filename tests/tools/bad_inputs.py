@@ -324,6 +324,7 @@ RESULTS = [
     ('compare --layers plain EAC', None, "no attention layer 'EAC': did you mean"),
     ('compare --layers ECA:kernel_size', None, 'behind the colon stand options of the layer, KEY=VALUE'),
     ('compare --layers plain plain', None, 'plain is there twice: name each once'),
+    ('configs nowhere', None, "no config of the package has 'nowhere' in its name"),
     ('compare nowhere.py', None, 'config not found: nowhere.py'),
 ]  # fmt: skip
 TABLE = dict(images=IMAGES, annotations=ANNOTATIONS, classes=CLASSES, configs=CONFIGS, results=RESULTS)
