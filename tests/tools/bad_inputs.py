@@ -261,7 +261,6 @@ CONFIGS = [
     (f'{TRAIN} --amp --launcher kubernetes', None, "got 'kubernetes'"),
     (f'{TRAIN} {SET} seed', None, "KEY=VALUE, got 'seed'"),
     ('export cls.py cls.pth x.pt2 --part dense', None, 'cls.py is a classifier without a dense head'),
-    ('export det.py det.pth x.pt2', None, 'det.py is a detector, and a whole one cannot be exported'),
     ('doctor det.py --draw 0', None, '--draw must be a number of pictures, got 0'),
     ('doctor --quick', None, '--data-root, --quick and --draw need a CONFIG'),
     ('doctor det.py --fast', None, 'unrecognized arguments: --fast'),
