@@ -1,5 +1,7 @@
 """Libraries that only a part of this package needs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from eca_mm.errors import UserError
@@ -17,6 +19,18 @@ class MissingLibraryError(UserError, ImportError):
 
     def __init__(self, library: str, needed_by: str) -> None:
         super().__init__(f'{needed_by} needs {library}: pip install {DISTRIBUTIONS.get(library, library)}')
+
+
+@contextmanager
+def importing_for(needed_by: str) -> Iterator[None]:
+    """Raise :class:`MissingLibraryError` where an import fails since a library of OpenMMLab is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or '').partition('.')[0]
+        if library not in DISTRIBUTIONS:
+            raise
+        raise MissingLibraryError(library, needed_by) from error
 
 
 def missing_base(library: str, needed_by: str) -> Any:

@@ -96,3 +96,29 @@ def test_traceback_before_and_after_a_subcommand(arguments):
 
     assert make_parser().parse_args(arguments).traceback
     assert not make_parser().parse_args(['gap', 'c', 'x', 'i']).traceback
+
+
+def test_an_operator_that_is_missing_is_one_sentence(capsys):
+    """mmcv_torch_ops' error; another RuntimeError remains a bug."""
+    operators = pytest.importorskip('mmcv_torch_ops.errors')
+    assert end(operators.OperatorError('nms_rotated: not here'), capsys) == ('error: nms_rotated: not here', '')
+    assert 'Traceback' in end(RuntimeError('nms_rotated: not here'), capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ('module', 'distribution'),
+    [
+        ('mmengine', 'onedl-mmengine'),
+        ('mmcv', 'onedl-mmcv'),
+        ('mmdet', 'onedl-mmdetection'),
+        ('mmpretrain', 'onedl-mmpretrain'),
+    ],
+)
+def test_a_library_that_is_missing_is_one_sentence(module, distribution, capsys):
+    code, shown = end(ModuleNotFoundError(f'No module named {module!r}', name=module), capsys)
+    assert code.startswith('error: ') and f'needs {module}: pip install {distribution}' in code and not shown
+
+
+def test_another_missing_module_keeps_its_traceback(capsys):
+    error = ModuleNotFoundError("No module named 'mmpretrain.mine'", name='mmpretrain.mine')
+    assert 'Traceback' in end(error, capsys)[1]

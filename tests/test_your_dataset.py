@@ -6,6 +6,7 @@ import warnings
 import pytest
 from mmengine.config import Config
 
+from eca_mm.cli.flags import name_flags
 from eca_mm.engine import load_config, train
 from eca_mm.engine.doctor import inspect
 from tests.checks import faults
@@ -72,5 +73,5 @@ def test_the_doctors_words(tmp_path, monkeypatch):
     config = faults.config(REPOSITORY / 'configs/faster_rcnn_eca_r50_fpn_shapes.py', 'data/pets', tmp_path / 'mine.py')
     found = next(inspect(load_config(config)))
     shown = re.search(r'\n\n((?:    .*\n)+)\nIt exits', PAGE)[1]
-    said = f'{found.name}\n  {found.contents}\n{found.findings}'
+    said = name_flags(f'{found.name}\n  {found.contents}\n{found.findings}')
     assert re.sub('^    ', '', shown, flags=re.MULTILINE).strip() == said

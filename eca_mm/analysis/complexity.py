@@ -6,12 +6,15 @@ device.
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from importlib.util import find_spec
 from math import prod
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from eca_mm.errors import UserError
 from eca_mm.models.attention import CBAMLayer, ChannelAttention
 
 Rule = Callable[[Any, Tensor, Tensor], int]  # module, its first input, its output -> operations
@@ -111,7 +114,14 @@ def count_operators(forward: Callable[[], object]) -> int:
     """Multiply-adds of ``forward()``: of every convolution and matrix product that torch executes, by PyTorch's formulas.
 
     Nothing else is counted.
+
+    Raises:
+        UserError: On torch 2.0, which has no formulas.
     """
+    if find_spec('torch.utils.flop_counter') is None:
+        raise UserError(
+            f'multiply-adds of operators are counted by torch 2.1 or newer: here is torch {torch.__version__}'
+        )
     with _MultiplyAdds() as counter:
         forward()
     return counter.total
@@ -123,7 +133,7 @@ class _MultiplyAdds(TorchDispatchMode):
     total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        from torch.utils.flop_counter import flop_registry  # from torch 2.1 on
+        from torch.utils.flop_counter import flop_registry
 
         out = func(*args, **(kwargs or {}))
         if rule := flop_registry.get(func.overloadpacket):  # two FLOPs are one multiply-add

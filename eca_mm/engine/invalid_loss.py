@@ -47,7 +47,8 @@ class InvalidLossHook(Hook):
         ]
         images = [str(sample.get('img_path', '?')) for part in parts for sample in part.get('data_samples', [])]
         # Newer checkpoints are in the way, which have such a loss behind them.
-        advice = f'`resume={shlex.quote(str(self.checkpoint))}` `overwrite=True`' if self.checkpoint else 'begin anew'
+        resume = f'`resume={shlex.quote(str(self.checkpoint))}` `resume_with_changes=True` `overwrite=True`'
+        advice = resume if self.checkpoint else 'begin anew'
         raise UserError(
             f'the loss is {loss} after iteration {runner.iter + 1}, the {self.seen}. in a row without a finite one '
             f'(max_invalid_losses), with a learning rate of {max(next(iter(rates.values()))):g} and the images '

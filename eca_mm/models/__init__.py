@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from eca_mm.errors import UserError
+from eca_mm.libraries import importing_for
 from eca_mm.models import attention
 from eca_mm.models.attention import *  # noqa: F403
 from eca_mm.models.fuse import fuse_for_inference
@@ -43,12 +43,8 @@ __all__ = [*attention.__all__, *_MODULES, 'fuse_for_inference']
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    try:
+    with importing_for(name):
         return getattr(importlib.import_module(f'eca_mm.models.backbones.{_MODULES[name]}'), name)
-    except ModuleNotFoundError as error:
-        if error.name not in ('mmcv', 'mmengine', 'mmpretrain'):
-            raise
-        raise UserError(f'{name} needs {error.name}, which is not installed') from error
 
 
 def _builder(name: str) -> Callable[..., Any]:

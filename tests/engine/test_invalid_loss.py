@@ -2,6 +2,7 @@
 
 import pytest
 
+from eca_mm.cli.flags import name_flags
 from eca_mm.errors import UserError
 from tests.support import NO_VALIDATION
 
@@ -17,7 +18,8 @@ def test_it_ends_with_what_is_needed_to_go_on(trained, tmp_path):
         trained(**run, max_invalid_losses=1)
     sentence = str(error.value)
     assert 'a learning rate of 1e+35' in sentence and sentence.count('.png') == 8
-    assert f'--resume {tmp_path}/work/epoch_1.pth --overwrite with a lower learning rate' in sentence
+    flags = f'--resume {tmp_path}/work/epoch_1.pth --resume-with-changes --overwrite with a lower learning rate'
+    assert flags in name_flags(sentence)
     assert not (tmp_path / 'work/epoch_2.pth').exists()
 
 
