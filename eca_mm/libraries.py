@@ -27,10 +27,9 @@ def importing_for(needed_by: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        library = (error.name or '').partition('.')[0]
-        if library not in DISTRIBUTIONS:
+        if error.name not in DISTRIBUTIONS:
             raise
-        raise MissingLibraryError(library, needed_by) from error
+        raise MissingLibraryError(error.name, needed_by) from error
 
 
 def missing_base(library: str, needed_by: str) -> Any:

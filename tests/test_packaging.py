@@ -59,7 +59,13 @@ for path in sys.argv[1:]:
 assert 'eca_mm' not in sys.modules
 
 assert 'mmpretrain' not in sys.modules
-sys.modules['mmpretrain'] = None
+
+class Missing:
+    def find_spec(self, name, *_):
+        if name.partition('.')[0] == 'mmpretrain':
+            raise ModuleNotFoundError(f'No module named {name!r}', name='mmpretrain')
+
+sys.meta_path.insert(0, Missing())
 import eca_mm
 from mmdet.registry import MODELS
 plugin = dict(cfg=dict(type='eca_mm.ECALayer'), stages=(True,) * 4, position='after_conv3')
